@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "material.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include <openssl/decoder.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "../buffer.h"
+#include "../cryptography.h"
+
+enum { CERTIFICATES_MAX = 16 };
+
+DEFINE_CLEANUP(BIO *, BIO_free_all);
+DEFINE_CLEANUP(X509 *, X509_free);
+DEFINE_CLEANUP(OSSL_DECODER_CTX *, OSSL_DECODER_CTX_free);
+DEFINE_CLEANUP(EVP_ENCODE_CTX *, EVP_ENCODE_CTX_free);
+
+/* What a PEM block or a bare base64 text holds. */
+struct block {
+    char *label; /* of PEM; NULL: bare */
+    unsigned char *der;
+    long size;
+};
+
+static void block_release(struct block *block)
+{
+    OPENSSL_free(block->label);
+    OPENSSL_clear_free(block->der, (size_t)block->size);
+    *block = (struct block){0};
+}
+
+static int bad_answer(struct aliyun_iot_error **error, const char *field, const char *problem)
+{
+    return error_set(error, ALIYUN_IOT_REASON_BAD_ANSWER, "the answer's %s %s", field, problem);
+}
+
+/* A copy of text in which a literal \n or \r\n stands as the line break it means. */
+static BUF_MEM *unescape(const char *text)
+{
+    CLEANUP(BUF_MEM_free) BUF_MEM *plain = BUF_MEM_new();
+    size_t size = strlen(text), length = 0;
+
+    if (!plain || !BUF_MEM_grow_clean(plain, size + 1))
+        return NULL;
+    while (*text) {
+        if (text[0] == '\\' && (text[1] == 'n' || text[1] == 'r')) {
+            /* A blank line would end the headers that PEM may have: one break, not two. */
+            if (text[1] == 'n')
+                plain->data[length++] = '\n';
+            text += 2;
+        } else {
+            plain->data[length++] = *text++;
+        }
+    }
+    plain->data[length] = '\0';
+    plain->length = length;
+    return take(plain);
+}
+
+static int decode_base64(const char *field, const BUF_MEM *text, struct block *block,
+        struct aliyun_iot_error **error)
+{
+    CLEANUP(EVP_ENCODE_CTX_free) EVP_ENCODE_CTX *decoder = EVP_ENCODE_CTX_new();
+    int size = 0, rest = 0;
+
+    block->size = (long)text->length;
+    block->der = OPENSSL_malloc(text->length + 1);
+    if (!decoder || !block->der)
+        return error_set_out_of_memory(error);
+    EVP_DecodeInit(decoder);
+    if (EVP_DecodeUpdate(decoder, block->der, &size, (const unsigned char *)text->data,
+                (int)text->length) < 0 ||
+            EVP_DecodeFinal(decoder, block->der + size, &rest) < 0 || size + rest == 0)
+        return bad_answer(error, field, "is neither PEM nor base64");
+    /* The tail was never written; what was decoded is all there is to cleanse. */
+    block->size = size + rest;
+    return 1;
+}
+
+/* Reads the next block of PEM. Returns 1, 0 with *error set, or -1: none is left. */
+static int next_pem_block(
+        BIO *bio, const char *field, struct block *block, struct aliyun_iot_error **error)
+{
+    char *header = NULL;
+    bool encrypted;
+
+    if (!PEM_read_bio(bio, &block->label, &header, &block->der, &block->size)) {
+        if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
+            return -1;
+        return bad_answer(error, field, "is broken PEM");
+    }
+    encrypted = header && *header;
+    OPENSSL_free(header);
+    if (encrypted)
+        return bad_answer(error, field, "is encrypted PEM, which has no place in an answer");
+    return 1;
+}
+
+static int append_certificate(STACK_OF(X509) * certificates, const struct block *block,
+        OSSL_LIB_CTX *context, struct aliyun_iot_error **error)
+{
+    CLEANUP(X509_free) X509 *certificate = X509_new_ex(context, NULL);
+    const unsigned char *place = block->der;
+
+    if (!certificate)
+        return error_set_out_of_memory(error);
+    if (!d2i_X509(&certificate, &place, block->size) || place != block->der + block->size)
+        return bad_answer(error, "Certificate", "is not an X.509 certificate");
+    if (sk_X509_num(certificates) >= CERTIFICATES_MAX)
+        return bad_answer(error, "Certificate", "holds more than 16 certificates");
+    if (!sk_X509_push(certificates, certificate))
+        return error_set_out_of_memory(error);
+    certificate = NULL;
+    return 1;
+}
+
+/* PKCS#1, SEC1 or PKCS#8, found by its content. */
+static EVP_PKEY *decode_key(const struct block *block, OSSL_LIB_CTX *context)
+{
+    CLEANUP(EVP_PKEY_free) EVP_PKEY *key = NULL;
+    CLEANUP(OSSL_DECODER_CTX_free)
+    OSSL_DECODER_CTX *decoder =
+            OSSL_DECODER_CTX_new_for_pkey(&key, "DER", NULL, NULL, EVP_PKEY_KEYPAIR, context, NULL);
+    const unsigned char *place = block->der;
+    size_t left = (size_t)block->size;
+
+    if (!decoder || !OSSL_DECODER_from_data(decoder, &place, &left) || left != 0)
+        return NULL;
+    return take(key);
+}
+
+static int set_key(EVP_PKEY **key, const struct block *block, OSSL_LIB_CTX *context,
+        struct aliyun_iot_error **error)
+{
+    if (*key)
+        return bad_answer(error, "PrivateKey", "holds more than one key");
+    if (block->label && strcmp(block->label, PEM_STRING_PKCS8) == 0)
+        return bad_answer(error, "PrivateKey", "is encrypted");
+    *key = decode_key(block, context);
+    if (!*key)
+        return bad_answer(error, "PrivateKey", "is not a private key that OpenSSL can read");
+    return 1;
+}
+
+/* What each field is read into: one of the two is NULL. */
+struct target {
+    const char *field;
+    STACK_OF(X509) * certificates;
+    EVP_PKEY **key;
+};
+
+static int take_block(const struct target *target, const struct block *block, OSSL_LIB_CTX *context,
+        struct aliyun_iot_error **error)
+{
+    const char *label = block->label;
+
+    if (target->key) {
+        /* openssl ecparam writes the curve's block before the key's. */
+        if (label && strcmp(label, PEM_STRING_ECPARAMETERS) == 0)
+            return 1;
+        return set_key(target->key, block, context, error);
+    }
+    if (label && strcmp(label, PEM_STRING_X509) != 0 && strcmp(label, PEM_STRING_X509_OLD) != 0)
+        return bad_answer(error, target->field, "holds a PEM block that is no certificate");
+    return append_certificate(target->certificates, block, context, error);
+}
+
+static int read_pem(const struct target *target, const BUF_MEM *text, OSSL_LIB_CTX *context,
+        struct aliyun_iot_error **error)
+{
+    CLEANUP(BIO_free_all) BIO *bio = BIO_new_mem_buf(text->data, (int)text->length);
+
+    if (!bio)
+        return error_set_out_of_memory(error);
+    for (;;) {
+        struct block block = {0};
+        int found = next_pem_block(bio, target->field, &block, error);
+        int taken = found == 1 && take_block(target, &block, context, error);
+
+        block_release(&block);
+        if (found < 0)
+            return 1;
+        if (!taken)
+            return 0;
+    }
+}
+
+static int read_field(const struct target *target, const char *text, OSSL_LIB_CTX *context,
+        struct aliyun_iot_error **error)
+{
+    CLEANUP(BUF_MEM_free) BUF_MEM *plain = unescape(text);
+    struct block block = {0};
+    int done;
+
+    if (!plain)
+        return error_set_out_of_memory(error);
+    if (plain->length > INT_MAX)
+        return bad_answer(error, target->field, "is too long");
+    if (strstr(plain->data, "-----BEGIN "))
+        return read_pem(target, plain, context, error);
+    done = decode_base64(target->field, plain, &block, error) &&
+           take_block(target, &block, context, error);
+    block_release(&block);
+    return done;
+}
+
+static struct aliyun_iot_identity *parse(const char *certificate, const char *private_key,
+        const char *serial_number, const char *request_id, struct aliyun_iot_error **error)
+{
+    CLEANUP(certificates_free) STACK_OF(X509) *certificates = sk_X509_new_null();
+    CLEANUP(EVP_PKEY_free) EVP_PKEY *key = NULL;
+    OSSL_LIB_CTX *context = cryptography_context(error);
+
+    if (!context)
+        return NULL;
+    if (!certificates) {
+        error_set_out_of_memory(error);
+        return NULL;
+    }
+    if (!read_field(
+                &(struct target){"Certificate", certificates, NULL}, certificate, context, error) ||
+            !read_field(&(struct target){"PrivateKey", NULL, &key}, private_key, context, error))
+        return NULL;
+    if (sk_X509_num(certificates) == 0 || !key) {
+        bad_answer(error, key ? "Certificate" : "PrivateKey", "is empty");
+        return NULL;
+    }
+    return identity_new(certificates, key, serial_number, request_id, error);
+}
+
+struct aliyun_iot_identity *material_parse(const char *certificate, const char *private_key,
+        const char *serial_number, const char *request_id, struct aliyun_iot_error **error)
+{
+    struct aliyun_iot_identity *identity;
+
+    ERR_set_mark();
+    identity = parse(certificate, private_key, serial_number, request_id, error);
+    ERR_pop_to_mark();
+    return identity;
+}

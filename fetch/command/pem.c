@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The PEM identity file, for programs that only read files: the certificate chain, and a block that
+ * holds the URI in the private key's place. It is written whole or not at all.
+ */
+#include "command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/pem.h>
+
+static const char identity_label[] = "ALIYUN-IOT IDENTITY";
+
+static inline void stream_close(FILE *stream)
+{
+    fclose(stream);
+}
+DEFINE_CLEANUP(FILE *, stream_close);
+DEFINE_CLEANUP(char *, free);
+
+static int write_identity(FILE *out, const struct aliyun_iot_identity *identity, const char *uri)
+{
+    size_t count = aliyun_iot_identity_certificate_count(identity);
+
+    for (size_t index = 0; index < count; index++) {
+        size_t size;
+        const unsigned char *der = aliyun_iot_identity_certificate(identity, index, &size);
+
+        if (!PEM_write(out, PEM_STRING_X509, "", der, (long)size))
+            return 0;
+    }
+    return PEM_write(out, identity_label, "", (const unsigned char *)uri, (long)strlen(uri)) &&
+           fflush(out) == 0;
+}
+
+/* A temporary file beside the wanted one, so that rename(2) can put it in place in one step. */
+static FILE *open_beside(const char *path, char **temporary)
+{
+    FILE *out;
+    int descriptor;
+
+    if (asprintf(temporary, "%s.XXXXXX", path) < 0) {
+        *temporary = NULL;
+        return NULL;
+    }
+    descriptor = mkstemp(*temporary);
+    if (descriptor < 0)
+        return NULL;
+    out = fdopen(descriptor, "w");
+    if (!out) {
+        close(descriptor);
+        unlink(*temporary);
+    }
+    return out;
+}
+
+static int publish(FILE *out, const char *temporary, const char *path)
+{
+    return fchmod(fileno(out), 0644) == 0 && fsync(fileno(out)) == 0 &&
+           rename(temporary, path) == 0;
+}
+
+static int write_file(const char *path, const struct aliyun_iot_identity *identity, const char *uri)
+{
+    CLEANUP(free) char *temporary = NULL;
+    CLEANUP(stream_close) FILE *out = open_beside(path, &temporary);
+    int problem;
+
+    if (!out)
+        return fail("%s: %m", path);
+    if (write_identity(out, identity, uri) && publish(out, temporary, path))
+        return EXIT_DONE;
+    problem = errno;
+    unlink(temporary);
+    errno = problem;
+    return fail("%s: %m", path);
+}
+
+/* A device such as /dev/stdout is written to; a rename would replace it. */
+static int write_to(const char *path, const struct aliyun_iot_identity *identity, const char *uri)
+{
+    CLEANUP(stream_close) FILE *out = NULL;
+    struct stat status;
+
+    if (!path)
+        return write_identity(stdout, identity, uri) ? EXIT_DONE : fail("standard output: %m");
+    if (stat(path, &status) != 0 || S_ISREG(status.st_mode))
+        return write_file(path, identity, uri);
+    out = fopen(path, "we");
+    if (!out || !write_identity(out, identity, uri))
+        return fail("%s: %m", path);
+    return EXIT_DONE;
+}
+
+int command_pem(int argc, char **argv)
+{
+    CLEANUP(aliyun_iot_identity_free) struct aliyun_iot_identity *identity = NULL;
+    const char *uri = NULL, *path = NULL;
+
+    for (int index = 1; index < argc; index++) {
+        if (strcmp(argv[index], "-o") == 0) {
+            if (path || ++index == argc)
+                return fail_usage("-o takes one file; see aliyun-iot --help");
+            path = argv[index];
+        } else if (argv[index][0] == '-' || uri) {
+            return fail_usage("pem: unexpected \"%s\"; see aliyun-iot --help", argv[index]);
+        } else {
+            uri = argv[index];
+        }
+    }
+    if (!uri)
+        return fail_usage("pem takes a URI; see aliyun-iot --help");
+    identity = resolve_or_explain(uri);
+    return identity ? write_to(path, identity, uri) : EXIT_FAILED;
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "resolver.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/err.h>
+
+#include "background.h"
+#include "buffer.h"
+#include "cache/memory.h"
+#include "cloud/credentials.h"
+#include "cloud/query_device_cert.h"
+#include "deadline.h"
+#include "identity.h"
+#include "recent.h"
+#include "trace.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+struct resolver {
+    struct resolver *next;
+    struct settings *settings;
+    struct http_client *http;
+    struct credentials_store *credentials;
+    struct memory_cache *memory;
+};
+
+/* What a caller named, and the resolver that it led to. */
+struct alias {
+    struct alias *next;
+    char *settings_file; /* NULL: the search */
+    struct resolver *resolver;
+};
+
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct resolver *resolvers;
+static struct alias *aliases;
+
+/* Set on a thread that fetches: libcurl's TLS there may be told by openssl.cnf to load a URI. */
+static _Thread_local bool fetching;
+
+DEFINE_CLEANUP(char *, free);
+
+static struct credentials *give_credentials(
+        void *context, int64_t deadline, struct aliyun_iot_error **error)
+{
+    struct resolver *resolver = context;
+
+    return credentials_get(resolver->credentials, deadline, error);
+}
+
+static void reject_credentials(void *context, const struct credentials *credentials)
+{
+    struct resolver *resolver = context;
+
+    credentials_reject(resolver->credentials, credentials);
+}
+
+/*
+ * A cache key is what is asked, in full: endpoint, product key, device name and instance ID, each
+ * ended by a line break, which none of them can hold.
+ */
+static char *make_key(const char *endpoint, const struct uri *uri, const char *instance_id)
+{
+    char *key;
+
+    if (asprintf(&key, "%s\n%s\n%s\n%s\n", endpoint, uri->product_key, uri->device_name,
+                instance_id ? instance_id : "") < 0)
+        return NULL;
+    return key;
+}
+
+/* Cuts a copy of a key at its line breaks into the query. */
+static struct device_query split_key(char *key, int64_t deadline)
+{
+    const char *parts[4];
+
+    for (size_t index = 0; index < 4; index++) {
+        parts[index] = key;
+        key += strcspn(key, "\n");
+        *key++ = '\0';
+    }
+    return (struct device_query){
+            parts[0], parts[1], parts[2], *parts[3] ? parts[3] : NULL, deadline};
+}
+
+/* The cache's way to the cloud, on one of its threads. */
+static struct aliyun_iot_identity *fetch(void *context, const char *key, bool background,
+        int64_t deadline, struct aliyun_iot_error **error)
+{
+    struct resolver *resolver = context;
+    const struct openapi_hooks hooks = {resolver, give_credentials, reject_credentials, NULL, NULL};
+    CLEANUP(free) char *copy = strdup(key);
+    struct aliyun_iot_identity *identity;
+    int64_t begun = monotonic_milliseconds();
+    struct device_query query;
+
+    (void)background;
+    if (!copy) {
+        error_set_out_of_memory(error);
+        return NULL;
+    }
+    query = split_key(copy, deadline);
+    fetching = true;
+    identity = query_device_cert(resolver->http, resolver->settings, &hooks, &query, error);
+    fetching = false;
+    trace(resolver->settings, TRACE_INFO,
+            "fetch product=%s device=%s result=%s request_id=%s ms=%lld", query.product_key,
+            query.device_name, identity ? "ok" : "failed",
+            identity ? aliyun_iot_identity_request_id(identity) : "-",
+            (long long)(monotonic_milliseconds() - begun));
+    return identity;
+}
+
+static void resolver_free(struct resolver *resolver)
+{
+    memory_cache_free(resolver->memory);
+    credentials_store_free(resolver->credentials);
+    http_client_free(resolver->http);
+    settings_free(resolver->settings);
+    free(resolver);
+}
+DEFINE_CLEANUP(struct resolver *, resolver_free);
+
+static struct resolver *resolver_new(const char *path, struct aliyun_iot_error **error)
+{
+    CLEANUP(resolver_free) struct resolver *resolver = calloc(1, sizeof(*resolver));
+
+    if (!resolver) {
+        error_set_out_of_memory(error);
+        return NULL;
+    }
+    resolver->settings = settings_load(path, error);
+    if (!resolver->settings)
+        return NULL;
+    resolver->http = http_client_new(resolver->settings);
+    resolver->credentials =
+            resolver->http ? credentials_store_new(resolver->settings, resolver->http) : NULL;
+    resolver->memory = memory_cache_new(resolver->settings, fetch, resolver);
+    if (!resolver->credentials || !resolver->memory) {
+        error_set_out_of_memory(error);
+        return NULL;
+    }
+    return take(resolver);
+}
+
+static bool same_text(const char *left, const char *right)
+{
+    return left == right || (left && right && strcmp(left, right) == 0);
+}
+
+/* Locks in the order in which they are ever held together. */
+static void before_fork(void)
+{
+    pthread_mutex_lock(&registry_lock);
+    for (struct resolver *resolver = resolvers; resolver; resolver = resolver->next) {
+        memory_cache_lock(resolver->memory);
+        credentials_store_lock(resolver->credentials);
+        http_client_lock(resolver->http);
+    }
+    background_lock();
+}
+
+static void unlock_all(void)
+{
+    background_unlock();
+    for (struct resolver *resolver = resolvers; resolver; resolver = resolver->next) {
+        http_client_unlock(resolver->http);
+        credentials_store_unlock(resolver->credentials);
+        memory_cache_unlock(resolver->memory);
+    }
+    pthread_mutex_unlock(&registry_lock);
+}
+
+static void after_fork_in_child(void)
+{
+    background_forked();
+    for (struct resolver *resolver = resolvers; resolver; resolver = resolver->next) {
+        http_client_forked(resolver->http);
+        memory_cache_forked(resolver->memory);
+    }
+    unlock_all();
+}
+
+static void register_fork_handlers(void)
+{
+    pthread_atfork(before_fork, unlock_all, after_fork_in_child);
+}
+
+/* The resolver for a path, new or known. The registry is locked. */
+static struct resolver *find_by_path(const char *path, struct aliyun_iot_error **error)
+{
+    struct resolver *resolver;
+
+    for (resolver = resolvers; resolver; resolver = resolver->next)
+        if (same_text(resolver->settings->file, path))
+            return resolver;
+    resolver = resolver_new(path, error);
+    if (resolver) {
+        resolver->next = resolvers;
+        resolvers = resolver;
+    }
+    return resolver;
+}
+
+static struct resolver *find_and_remember(
+        const char *settings_file, struct aliyun_iot_error **error)
+{
+    CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *problem = NULL;
+    CLEANUP(free) char *path = settings_path(settings_file, &problem);
+    struct resolver *resolver;
+    struct alias *alias;
+
+    if (problem) {
+        if (error)
+            *error = take(problem);
+        return NULL;
+    }
+    resolver = find_by_path(path, error);
+    alias = resolver ? calloc(1, sizeof(*alias)) : NULL;
+    /* Without the alias the path is only searched again next time. */
+    if (alias) {
+        alias->settings_file = settings_file ? strdup(settings_file) : NULL;
+        if (settings_file && !alias->settings_file) {
+            free(alias);
+            return resolver;
+        }
+        alias->resolver = resolver;
+        alias->next = aliases;
+        aliases = alias;
+    }
+    return resolver;
+}
+
+struct resolver *resolver_find(const char *settings_file, struct aliyun_iot_error **error)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct resolver *resolver = NULL;
+
+    pthread_once(&once, register_fork_handlers);
+    pthread_mutex_lock(&registry_lock);
+    for (struct alias *alias = aliases; alias && !resolver; alias = alias->next)
+        if (same_text(alias->settings_file, settings_file))
+            resolver = alias->resolver;
+    if (!resolver)
+        resolver = find_and_remember(settings_file, error);
+    pthread_mutex_unlock(&registry_lock);
+    return resolver;
+}
+
+const struct settings *resolver_settings(const struct resolver *resolver)
+{
+    return resolver->settings;
+}
+
+/* The URI's region has an endpoint of its own, unless the settings name the one endpoint. */
+static char *choose_endpoint(
+        const struct settings *settings, const struct uri *uri, struct aliyun_iot_error **error)
+{
+    const char *region = uri->region ? uri->region : settings->region;
+    char *endpoint;
+
+    if (settings->endpoint && uri->region && strcmp(uri->region, settings->region) != 0) {
+        error_set(error, ALIYUN_IOT_REASON_BAD_URI,
+                "the URI asks for region %s, but %s sets endpoint %s for region %s; leave out one "
+                "of them",
+                uri->region, settings->file, settings->endpoint, settings->region);
+        return NULL;
+    }
+    if ((settings->endpoint ? asprintf(&endpoint, "%s", settings->endpoint)
+                            : asprintf(&endpoint, "https://iot.%s.aliyuncs.com", region)) < 0) {
+        error_set_out_of_memory(error);
+        return NULL;
+    }
+    return endpoint;
+}
+
+struct aliyun_iot_identity *resolver_resolve(
+        struct resolver *resolver, const struct uri *uri, struct aliyun_iot_error **error)
+{
+    const struct settings *settings = resolver->settings;
+    const char *instance_id = uri->instance_id ? uri->instance_id : settings->instance_id;
+    int64_t deadline = monotonic_milliseconds() + settings->timeout;
+    struct aliyun_iot_identity *identity;
+    CLEANUP(free) char *endpoint = NULL;
+    CLEANUP(free) char *key = NULL;
+
+    if (fetching) {
+        error_set(error, ALIYUN_IOT_REASON_REENTRANT,
+                "this URI is needed to reach the cloud that it would be fetched from; take the "
+                "client certificate out of the system-wide openssl.cnf, or give it to the program "
+                "alone");
+        return NULL;
+    }
+    endpoint = choose_endpoint(settings, uri, error);
+    if (!endpoint)
+        return NULL;
+    key = make_key(endpoint, uri, instance_id);
+    if (!key) {
+        error_set_out_of_memory(error);
+        return NULL;
+    }
+    identity = recent_find(resolver, key);
+    if (!identity)
+        identity = memory_cache_get(resolver->memory, key, deadline, error);
+    if (identity)
+        recent_remember(resolver, key, identity);
+    return identity;
+}
+
+static struct aliyun_iot_identity *resolve(const char *settings_file, const char *text,
+        enum aliyun_iot_object *object, struct aliyun_iot_error **error)
+{
+    CLEANUP(uri_free) struct uri *uri = uri_parse(text, error);
+    struct aliyun_iot_identity *identity;
+    struct resolver *resolver;
+
+    if (!uri)
+        return NULL;
+    if (object)
+        *object = uri->object;
+    resolver = resolver_find(settings_file, error);
+    identity = resolver ? resolver_resolve(resolver, uri, error) : NULL;
+    if (!identity) {
+        error_prefix(error, "aliyun-iot:%s/%s: ", uri->product_key, uri->device_name);
+        if (resolver && error)
+            trace(resolver->settings, TRACE_ERROR, "failed error=%s",
+                    aliyun_iot_error_message(*error));
+    }
+    return identity;
+}
+
+EXPORT int aliyun_iot_identity_resolve(const char *settings_file, const char *uri,
+        struct aliyun_iot_identity **identity, enum aliyun_iot_object *object,
+        struct aliyun_iot_error **error)
+{
+    int before = errno;
+
+    if (error)
+        *error = NULL;
+    /* What fails underneath and is mended or explained here is nothing to the caller's queue. */
+    ERR_set_mark();
+    *identity = resolve(settings_file, uri, object, error);
+    ERR_pop_to_mark();
+    errno = before;
+    return *identity != NULL;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libaliyun-iot, brought into the process at its first URI and not before. What it can do is
+ * described in <aliyun-iot/identity.h> and <aliyun-iot/error.h>; a function aliyun_iot_NAME() is
+ * called as library->NAME().
+ */
+#ifndef LIBRARY_H
+#define LIBRARY_H
+
+#include <stdatomic.h>
+
+#include <aliyun-iot/identity.h>
+
+#include "provider.h"
+
+#define LIBRARY_FUNCTIONS(FUNCTION)                                                                \
+    FUNCTION(error_reason)                                                                         \
+    FUNCTION(error_message)                                                                        \
+    FUNCTION(error_free)                                                                           \
+    FUNCTION(identity_resolve)                                                                     \
+    FUNCTION(identity_free)                                                                        \
+    FUNCTION(identity_certificate_count)                                                           \
+    FUNCTION(identity_certificate)                                                                 \
+    FUNCTION(identity_key_type)                                                                    \
+    FUNCTION(identity_key)                                                                         \
+    FUNCTION(identity_key_parameters)
+
+struct library {
+#define FUNCTION(name) _Atomic(__typeof__(&aliyun_iot_##name)) name;
+    LIBRARY_FUNCTIONS(FUNCTION)
+#undef FUNCTION
+};
+
+/* What a URI names, with the library that it came from. All NULL: nothing. */
+struct resolved {
+    const struct library *library;
+    struct aliyun_iot_identity *identity;
+    enum aliyun_iot_object object;
+};
+
+/*
+ * Resolves a URI with the settings of this instance of the provider; blocks. Loads the library if
+ * it is not there yet; it stays in the process, even if this module goes. What fails is tried
+ * again at the next call.
+ * Returns 1, and *resolved is to be given to resolved_clear(); or 0 with one error raised.
+ */
+int library_resolve(const struct provider *provider, const char *uri, struct resolved *resolved);
+
+void resolved_clear(struct resolved *resolved);
+
+#endif
