@@ -40,10 +40,12 @@ struct settings {
     /* [credentials] */
     char *credentials_source;  /* name of one source; NULL: the whole chain */
     char *credentials_profile; /* name of a profile; NULL: the chain's own choice */
+    char *sts_endpoint;        /* an https URL; NULL: the region's or the central one */
+    char *metadata_endpoint;   /* an http URL without path; http://100.100.100.200 */
 
     /* [quota] */
     double quota_rate;   /* calls a second, 9 */
-    int64_t quota_burst; /* calls, 2 */
+    int64_t quota_burst; /* calls, 1 */
 
     /* [cache] */
     int64_t cache_ttl;       /* 1 h; 0: no caching beyond the calls that wait together */
@@ -70,6 +72,9 @@ struct settings *settings_load(const char *file, struct aliyun_iot_error **error
  * in common when they share a resolver. NULL with *error clear: no file, all defaults.
  */
 char *settings_path(const char *file, struct aliyun_iot_error **error);
+
+/* The user's home folder, to be freed by the caller; NULL: none is known. */
+char *settings_home(void);
 
 /* Frees settings; NULL is ignored. */
 void settings_free(struct settings *settings);

@@ -48,6 +48,10 @@ struct credentials *credentials_get(
  */
 void credentials_reject(struct credentials_store *store, const struct credentials *credentials);
 
+/* For pthread_atfork(). */
+void credentials_store_lock(struct credentials_store *store);
+void credentials_store_unlock(struct credentials_store *store);
+
 /* Gives back a reference; the last one cleanses. NULL is ignored. */
 void credentials_free(struct credentials *credentials);
 DEFINE_CLEANUP(struct credentials *, credentials_free);

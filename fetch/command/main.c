@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "command.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,7 +76,7 @@ static void print_help(void)
 static int finish_output(int status)
 {
     if (fflush(stdout) != 0 || ferror(stdout))
-        return fail("standard output: %m");
+        return fail("standard output: %s", strerror(errno));
     return status;
 }
 

@@ -72,13 +72,13 @@ static int write_file(const char *path, const struct aliyun_iot_identity *identi
     int problem;
 
     if (!out)
-        return fail("%s: %m", path);
+        return fail("%s: %s", path, strerror(errno));
     if (write_identity(out, identity, uri) && publish(out, temporary, path))
         return EXIT_DONE;
     problem = errno;
     unlink(temporary);
     errno = problem;
-    return fail("%s: %m", path);
+    return fail("%s: %s", path, strerror(errno));
 }
 
 /* A device such as /dev/stdout is written to; a rename would replace it. */
@@ -88,12 +88,12 @@ static int write_to(const char *path, const struct aliyun_iot_identity *identity
     struct stat status;
 
     if (!path)
-        return write_identity(stdout, identity, uri) ? EXIT_DONE : fail("standard output: %m");
+        return write_identity(stdout, identity, uri) ? EXIT_DONE : fail("standard output: %s", strerror(errno));
     if (stat(path, &status) != 0 || S_ISREG(status.st_mode))
         return write_file(path, identity, uri);
     out = fopen(path, "we");
     if (!out || !write_identity(out, identity, uri))
-        return fail("%s: %m", path);
+        return fail("%s: %s", path, strerror(errno));
     return EXIT_DONE;
 }
 

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "credentials_source.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/crypto.h>
+
+#include "../buffer.h"
+#include "../trace.h"
+
+enum {
+    REFRESH_AHEAD = 300, /* seconds before the expiry; the ecosystem's own clients take 180 */
+    PROBLEM_SHOWN = 180  /* bytes of each source's failure in the final message */
+};
+
+/* The ecosystem's default chain, in its order. The first that works is kept. */
+static const struct {
+    const char *name;
+    credentials_source *find;
+} sources[] = {
+        {"environment", credentials_from_environment},
+        {"cli-profile", credentials_from_cli_profile},
+        {"ini-profile", credentials_from_ini_profile},
+};
+
+enum { SOURCE_COUNT = sizeof(sources) / sizeof(sources[0]) };
+
+struct credentials_store {
+    const struct settings *settings;
+    struct http_client *http;
+    pthread_mutex_t lock;
+    struct credentials *current; /* NULL: none yet */
+    bool rejected;               /* the service did not take current */
+};
+
+static void free_secret(char *text)
+{
+    if (text)
+        OPENSSL_cleanse(text, strlen(text));
+    free(text);
+}
+
+void credentials_free(struct credentials *credentials)
+{
+    if (!credentials || __atomic_sub_fetch(&credentials->references, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    free(credentials->access_key_id);
+    free_secret(credentials->access_key_secret);
+    free_secret(credentials->security_token);
+    free(credentials->source);
+    free(credentials);
+}
+
+static struct credentials *reference(struct credentials *credentials)
+{
+    __atomic_add_fetch(&credentials->references, 1, __ATOMIC_RELAXED);
+    return credentials;
+}
+
+struct credentials *credentials_refuse(
+        struct aliyun_iot_error **error, const char *place, const char *format, ...)
+{
+    va_list arguments;
+    char *problem;
+
+    va_start(arguments, format);
+    if (vasprintf(&problem, format, arguments) < 0) {
+        error_set_out_of_memory(error);
+    } else {
+        error_set(error, ALIYUN_IOT_REASON_NO_CREDENTIALS, "%s: %s", place, problem);
+        free(problem);
+    }
+    va_end(arguments);
+    return NULL;
+}
+
+/* A blank or a control character would break, or split, a header. */
+static bool is_plain(const char *text)
+{
+    for (; *text; text++)
+        if (*text <= ' ' || *text > '~')
+            return false;
+    return true;
+}
+
+struct credentials *credentials_new(const char *access_key_id, const char *access_key_secret,
+        const char *token, int64_t expiration, const char *place, struct aliyun_iot_error **error)
+{
+    CLEANUP(credentials_free) struct credentials *credentials = NULL;
+
+    if (!access_key_id || !*access_key_id)
+        return credentials_refuse(error, place, "the AccessKey id is missing");
+    if (!access_key_secret || !*access_key_secret)
+        return credentials_refuse(error, place, "the AccessKey secret is missing");
+    if (!is_plain(access_key_id) || !is_plain(access_key_secret) || (token && !is_plain(token)))
+        return credentials_refuse(error, place,
+                "AccessKey id, secret or token holds a blank or another odd character");
+    credentials = calloc(1, sizeof(*credentials));
+    if (!credentials) {
+        error_set_out_of_memory(error);
+        return NULL;
+    }
+    credentials->references = 1;
+    credentials->expiration = expiration;
+    credentials->access_key_id = strdup(access_key_id);
+    credentials->access_key_secret = strdup(access_key_secret);
+    credentials->security_token = token && *token ? strdup(token) : NULL;
+    credentials->source = strdup(place);
+    if (!credentials->access_key_id || !credentials->access_key_secret || !credentials->source ||
+            (token && *token && !credentials->security_token)) {
+        error_set_out_of_memory(error);
+        return NULL;
+    }
+    return take(credentials);
+}
+
+const char *credentials_environment(const char *name)
+{
+    const char *value = secure_getenv(name);
+
+    return value && *value ? value : NULL;
+}
+
+char *credentials_file(const char *variable, const char *path_in_home)
+{
+    const char *named = credentials_environment(variable);
+    char *home, *path;
+
+    if (named)
+        return strdup(named);
+    home = settings_home();
+    if (!home || asprintf(&path, "%s/%s", home, path_in_home) < 0)
+        path = NULL;
+    free(home);
+    return path;
+}
+
+struct credentials_store *credentials_store_new(
+        const struct settings *settings, struct http_client *http)
+{
+    struct credentials_store *store = calloc(1, sizeof(*store));
+
+    if (!store)
+        return NULL;
+    store->settings = settings;
+    store->http = http;
+    pthread_mutex_init(&store->lock, NULL);
+    return store;
+}
+
+void credentials_store_free(struct credentials_store *store)
+{
+    if (!store)
+        return;
+    credentials_free(store->current);
+    pthread_mutex_destroy(&store->lock);
+    free(store);
+}
+
+static int unknown_source(const struct settings *settings, struct aliyun_iot_error **error)
+{
+    char names[256] = "";
+
+    for (size_t index = 0; index < SOURCE_COUNT; index++) {
+        size_t size = strlen(names);
+
+        snprintf(names + size, sizeof(names) - size, "%s%s", size ? ", " : "",
+                sources[index].name);
+    }
+    return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
+            "%s: source = %s is unknown; the sources are %s", settings->file,
+            settings->credentials_source, names);
+}
+
+/* What was tried, and why each did not do. */
+static int none_found(const char *problems, struct aliyun_iot_error **error)
+{
+    return error_set(error, ALIYUN_IOT_REASON_NO_CREDENTIALS,
+            "no AccessKey: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or "
+            "run \"aliyun configure\" (tried %s)",
+            problems);
+}
+
+static struct credentials *search_sources(
+        const struct credentials_search *search, struct aliyun_iot_error **error)
+{
+    const char *pinned = search->settings->credentials_source;
+    CLEANUP(BUF_MEM_free) BUF_MEM *problems = BUF_MEM_new();
+    bool known = !pinned;
+
+    for (size_t index = 0; problems && index < SOURCE_COUNT; index++) {
+        CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *problem = NULL;
+        struct credentials *found;
+
+        if (pinned && strcmp(pinned, sources[index].name) != 0)
+            continue;
+        known = true;
+        found = sources[index].find(search, &problem);
+        if (found)
+            return found;
+        if (!problem || !buffer_append_format(problems, "%s%.*s", problems->length ? "; " : "",
+                                PROBLEM_SHOWN, aliyun_iot_error_message(problem)))
+            break;
+    }
+    if (!known)
+        unknown_source(search->settings, error);
+    else if (!problems || !buffer_text(problems))
+        error_set_out_of_memory(error);
+    else
+        none_found(problems->data, error);
+    return NULL;
+}
+
+static bool is_fresh(const struct credentials *credentials)
+{
+    return credentials->expiration == 0 ||
+           credentials->expiration - REFRESH_AHEAD > (int64_t)time(NULL);
+}
+
+static bool is_valid(const struct credentials *credentials)
+{
+    return credentials->expiration == 0 || credentials->expiration > (int64_t)time(NULL);
+}
+
+/* A reference to what the store has and need not ask for; else NULL. */
+static struct credentials *get_fresh(struct credentials_store *store)
+{
+    struct credentials *credentials = NULL;
+
+    pthread_mutex_lock(&store->lock);
+    if (store->current && !store->rejected && is_fresh(store->current))
+        credentials = reference(store->current);
+    pthread_mutex_unlock(&store->lock);
+    return credentials;
+}
+
+/* What is still valid is better than nothing, if a refresh failed. */
+static struct credentials *get_valid(struct credentials_store *store)
+{
+    struct credentials *credentials = NULL;
+
+    pthread_mutex_lock(&store->lock);
+    if (store->current && !store->rejected && is_valid(store->current))
+        credentials = reference(store->current);
+    pthread_mutex_unlock(&store->lock);
+    return credentials;
+}
+
+static void keep(struct credentials_store *store, struct credentials *found)
+{
+    pthread_mutex_lock(&store->lock);
+    credentials_free(store->current);
+    store->current = reference(found);
+    store->rejected = false;
+    pthread_mutex_unlock(&store->lock);
+    trace(store->settings, TRACE_INFO, "credentials source=%s expiration=%lld", found->source,
+            (long long)found->expiration);
+}
+
+struct credentials *credentials_get(struct credentials_store *store, int64_t deadline,
+        struct aliyun_iot_error **error)
+{
+    const struct credentials_search search = {store->settings, store->http, deadline};
+    CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *problem = NULL;
+    struct credentials *credentials = get_fresh(store);
+
+    if (credentials)
+        return credentials;
+    credentials = search_sources(&search, &problem);
+    if (credentials) {
+        keep(store, credentials);
+        return credentials;
+    }
+    credentials = get_valid(store);
+    if (!credentials && error)
+        *error = take(problem);
+    return credentials;
+}
+
+void credentials_reject(struct credentials_store *store, const struct credentials *credentials)
+{
+    pthread_mutex_lock(&store->lock);
+    if (store->current == credentials)
+        store->rejected = true;
+    pthread_mutex_unlock(&store->lock);
+}
+
+void credentials_store_lock(struct credentials_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+}
+
+void credentials_store_unlock(struct credentials_store *store)
+{
+    pthread_mutex_unlock(&store->lock);
+}

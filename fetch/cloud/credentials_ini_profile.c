@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ~/.alibabacloud/credentials, the file of the Alibaba Cloud SDKs. */
+#include "credentials_source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ini_configobj.h>
+
+#include "../read_file.h"
+
+enum { PROFILE_FILE_MAX = 1024 * 1024 };
+
+DEFINE_CLEANUP(char *, free);
+
+static inline void config_destroy(struct ini_cfgobj *config)
+{
+    ini_config_destroy(config);
+}
+DEFINE_CLEANUP(struct ini_cfgobj *, config_destroy);
+static inline void config_file_destroy(struct ini_cfgfile *file)
+{
+    ini_config_file_destroy(file);
+}
+DEFINE_CLEANUP(struct ini_cfgfile *, config_file_destroy);
+
+/* Owned by the configuration; NULL: not there. */
+static const char *value_of(struct ini_cfgobj *config, const char *section, const char *name)
+{
+    struct value_obj *value = NULL;
+
+    if (ini_get_config_valueobj(section, name, config, INI_GET_FIRST_VALUE, &value) != 0 || !value)
+        return NULL;
+    return ini_get_const_string_config_value(value, NULL);
+}
+
+static struct credentials *read_profile(struct ini_cfgobj *config, const char *section,
+        const char *place, struct aliyun_iot_error **error)
+{
+    const char *type = value_of(config, section, "type");
+
+    if (!type)
+        return credentials_refuse(error, place, "there is no such section, or it has no type");
+    if (strcmp(type, "access_key") != 0)
+        return credentials_refuse(error, place, "type %.40s is not supported", type);
+    return credentials_new(value_of(config, section, "access_key_id"),
+            value_of(config, section, "access_key_secret"), NULL, 0, place, error);
+}
+
+static struct credentials *parse(const struct credentials_search *search, const char *path,
+        BUF_MEM *text, struct aliyun_iot_error **error)
+{
+    const char *section = search->settings->credentials_profile;
+    CLEANUP(config_file_destroy) struct ini_cfgfile *source = NULL;
+    CLEANUP(config_destroy) struct ini_cfgobj *config = NULL;
+    CLEANUP(free) char *place = NULL;
+
+    if (!section)
+        section = credentials_environment("ALIBABA_CLOUD_PROFILE");
+    if (!section)
+        section = "default";
+    if (asprintf(&place, "INI profile %.64s (%s)", section, path) < 0) {
+        place = NULL;
+        error_set_out_of_memory(error);
+        return NULL;
+    }
+    if (text->length == 0)
+        return credentials_refuse(error, place, "the file is empty");
+    if (ini_config_file_from_mem(text->data, (uint32_t)text->length, &source) != 0 ||
+            ini_config_create(&config) != 0) {
+        error_set_out_of_memory(error);
+        return NULL;
+    }
+    if (ini_config_parse(source, INI_STOP_ON_ANY, INI_MV1S_ERROR, INI_PARSE_NOWRAP, config) != 0)
+        return credentials_refuse(error, place, "the file cannot be parsed");
+    return read_profile(config, section, place, error);
+}
+
+struct credentials *credentials_from_ini_profile(
+        const struct credentials_search *search, struct aliyun_iot_error **error)
+{
+    CLEANUP(free)
+    char *path = credentials_file("ALIBABA_CLOUD_CREDENTIALS_FILE", ".alibabacloud/credentials");
+    CLEANUP(BUF_MEM_free) BUF_MEM *text = NULL;
+
+    if (!path)
+        return credentials_refuse(error, "INI profile", "there is no home folder");
+    text = read_file(path, PROFILE_FILE_MAX, ALIYUN_IOT_REASON_NO_CREDENTIALS, error);
+    return text ? parse(search, path, text, error) : NULL;
+}

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "settings.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <ini_configobj.h>
+#include <ini_valueobj.h>
+
+#include "read_file.h"
+
+enum {
+    SETTINGS_MAX = 1024 * 1024, /* bytes of the file */
+    VALUE_SHOWN_MAX = 60        /* bytes of a value that an error message repeats */
+};
+
+static const char system_file[] = "/etc/aliyun-iot/aliyun-iot.conf";
+static const char user_file[] = "aliyun-iot/aliyun-iot.conf";
+
+DEFINE_CLEANUP(char *, free);
+
+static inline void config_destroy(struct ini_cfgobj *config)
+{
+    ini_config_destroy(config);
+}
+DEFINE_CLEANUP(struct ini_cfgobj *, config_destroy);
+static inline void config_file_destroy(struct ini_cfgfile *file)
+{
+    ini_config_file_destroy(file);
+}
+DEFINE_CLEANUP(struct ini_cfgfile *, config_file_destroy);
+static inline void list_free(char **list)
+{
+    ini_free_attribute_list(list);
+}
+DEFINE_CLEANUP(char **, list_free);
+
+struct key;
+/* Puts a value in its place. Returns NULL; or what would have been right. */
+typedef const char *set_value(
+        const struct key *key, const char *value, struct settings *settings, void *place);
+
+struct key {
+    const char *section, *name;
+    set_value *set;
+    size_t offset;
+    int64_t least, most; /* of a number; of a time in milliseconds */
+};
+
+static const char *copy_text(void *place, const char *value)
+{
+    char *copy = strdup(value);
+
+    if (!copy)
+        return "there was no memory to read it";
+    free(*(char **)place);
+    *(char **)place = copy;
+    return NULL;
+}
+
+static const char *set_text(
+        const struct key *key, const char *value, struct settings *settings, void *place)
+{
+    (void)key;
+    (void)settings;
+    return *value ? copy_text(place, value) : "a value must follow the =";
+}
+
+static const char *set_name(
+        const struct key *key, const char *value, struct settings *settings, void *place)
+{
+    if (value[strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")])
+        return "it may hold letters, digits, _ and - only";
+    return set_text(key, value, settings, place);
+}
+
+/* A relative path is meant from the folder of the settings file. */
+static const char *set_path(
+        const struct key *key, const char *value, struct settings *settings, void *place)
+{
+    const char *slash = settings->file ? strrchr(settings->file, '/') : NULL;
+    CLEANUP(free) char *path = NULL;
+
+    if (*value == '/' || !*value || !slash)
+        return set_text(key, value, settings, place);
+    if (asprintf(&path, "%.*s/%s", (int)(slash - settings->file), settings->file, value) < 0) {
+        path = NULL;
+        return "there was no memory to read it";
+    }
+    return copy_text(place, path);
+}
+
+static const char *set_trace_file(
+        const struct key *key, const char *value, struct settings *settings, void *place)
+{
+    if (settings->trace_level == TRACE_OFF)
+        settings->trace_level = TRACE_INFO;
+    return strcmp(value, "stderr") == 0 ? copy_text(place, value)
+                                        : set_path(key, value, settings, place);
+}
+
+/* https://host[:port], and nothing that would make it name anything else. */
+static const char *set_https_endpoint(
+        const struct key *key, const char *value, struct settings *settings, void *place)
+{
+    CLEANUP(free) char *endpoint = strdup(value);
+    const char *host;
+    size_t size = endpoint ? strlen(endpoint) : 0;
+
+    if (!endpoint)
+        return "there was no memory to read it";
+    if (strncmp(value, "http:", 5) == 0)
+        return "it must be https://, since the answer holds a private key";
+    if (strncmp(value, "https://", 8) != 0)
+        return "it must be https://HOST or https://HOST:PORT";
+    if (size > 8 && endpoint[size - 1] == '/')
+        endpoint[size - 1] = '\0';
+    host = endpoint + 8;
+    if (!*host || host[strspn(host, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                    "0123456789.-:[]")])
+        return "it must be https://HOST or https://HOST:PORT, without path, query or user";
+    return set_text(key, endpoint, settings, place);
+}
+
+static const char *set_metadata_endpoint(
+        const struct key *key, const char *value, struct settings *settings, void *place)
+{
+    if (strncmp(value, "http://", 7) != 0)
+        return "it must be http://HOST or http://HOST:PORT";
+    return set_text(key, value, settings, place);
+}
+
+/* Digits only: strtoll() would take blanks and signs. */
+static bool read_digits(const char **text, int64_t *number)
+{
+    const char *begin = *text;
+
+    *number = 0;
+    for (; isdigit((unsigned char)**text); (*text)++) {
+        if (*number > (INT64_MAX - 9) / 10)
+            return false;
+        *number = *number * 10 + (**text - '0');
+    }
+    return *text > begin;
+}
+
+static const char *set_number(
+        const struct key *key, const char *value, struct settings *settings, void *place)
+{
+    int64_t number;
+
+    (void)settings;
+    if (!read_digits(&value, &number) || *value || number < key->least || number > key->most)
+        return "it must be a whole number in the range that aliyun-iot.conf(5) gives";
+    *(int64_t *)place = number;
+    return NULL;
+}
+
+/* Decimal, with a point whatever the locale. */
+static const char *set_rate(
+        const struct key *key, const char *value, struct settings *settings, void *place)
+{
+    static const char problem[] = "it must be a number of calls a second, from 0.1 to 1000";
+    int64_t whole, fraction = 0, scale = 1;
+    double rate;
+
+    (void)key;
+    (void)settings;
+    if (!read_digits(&value, &whole) || whole > 1000)
+        return problem;
+    if (*value == '.') {
+        const char *digits = ++value;
+
+        if (!read_digits(&value, &fraction) || value - digits > 6)
+            return problem;
+        for (ptrdiff_t count = value - digits; count > 0; count--)
+            scale *= 10;
+    }
+    rate = (double)whole + (double)fraction / (double)scale;
+    if (*value || rate < 0.1 || rate > 1000)
+        return problem;
+    *(double *)place = rate;
+    return NULL;
+}
+
+static const char *set_time(
+        const struct key *key, const char *value, struct settings *settings, void *place)
+{
+    static const struct {
+        const char *name;
+        int64_t milliseconds;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    int64_t number;
+
+    (void)settings;
+    if (!read_digits(&value, &number))
+        return "it must be a number with a unit: 500ms, 10s, 15m, 1h, 2d";
+    for (size_t index = 0; index < sizeof(units) / sizeof(units[0]); index++) {
+        if (strcmp(value, units[index].name) != 0 && !(number == 0 && !*value))
+            continue;
+        if (number > key->most / units[index].milliseconds ||
+                number * units[index].milliseconds < key->least)
+            return "it is outside of the range that aliyun-iot.conf(5) gives";
+        *(int64_t *)place = number * units[index].milliseconds;
+        return NULL;
+    }
+    return "it must be a number with a unit: 500ms, 10s, 15m, 1h, 2d";
+}
+
+static const char *set_signature(
+        const struct key *key, const char *value, struct settings *settings, void *place)
+{
+    (void)key;
+    (void)settings;
+    if (strcmp(value, "acs3") == 0)
+        *(enum signature_kind *)place = SIGNATURE_ACS3;
+    else if (strcmp(value, "rpc") == 0)
+        *(enum signature_kind *)place = SIGNATURE_RPC;
+    else
+        return "it must be acs3 or rpc";
+    return NULL;
+}
+
+static const char *set_level(
+        const struct key *key, const char *value, struct settings *settings, void *place)
+{
+    static const char *const names[] = {"off", "error", "info", "debug"};
+
+    (void)key;
+    (void)settings;
+    for (size_t index = 0; index < sizeof(names) / sizeof(names[0]); index++) {
+        if (strcmp(value, names[index]) == 0) {
+            *(enum trace_level *)place = (enum trace_level)index;
+            return NULL;
+        }
+    }
+    return "it must be off, error, info or debug";
+}
+
+#define SECOND 1000
+#define DAY (INT64_C(86400) * SECOND)
+#define AT(field) offsetof(struct settings, field)
+
+/* Read in this order, so that trace level has the last word over what trace file implies. */
+static const struct key keys[] = {
+        {"cloud", "region", set_name, AT(region), 0, 0},
+        {"cloud", "endpoint", set_https_endpoint, AT(endpoint), 0, 0},
+        {"cloud", "instance-id", set_name, AT(instance_id), 0, 0},
+        {"cloud", "signature", set_signature, AT(signature), 0, 0},
+        {"cloud", "timeout", set_time, AT(timeout), 100, 3600 * SECOND},
+        {"cloud", "connect-timeout", set_time, AT(connect_timeout), 100, 3600 * SECOND},
+        {"cloud", "ca-file", set_path, AT(ca_file), 0, 0},
+        {"cloud", "proxy", set_text, AT(proxy), 0, 0},
+        {"credentials", "source", set_name, AT(credentials_source), 0, 0},
+        {"credentials", "profile", set_text, AT(credentials_profile), 0, 0},
+        {"credentials", "sts-endpoint", set_https_endpoint, AT(sts_endpoint), 0, 0},
+        {"credentials", "metadata-endpoint", set_metadata_endpoint, AT(metadata_endpoint), 0, 0},
+        {"quota", "rate", set_rate, AT(quota_rate), 0, 0},
+        {"quota", "burst", set_number, AT(quota_burst), 1, 100},
+        {"cache", "ttl", set_time, AT(cache_ttl), 0, 365 * DAY},
+        {"cache", "max-stale", set_time, AT(cache_max_stale), 0, 365 * DAY},
+        {"cache", "entries", set_number, AT(cache_entries), 1, 10000000},
+        {"trace", "file", set_trace_file, AT(trace_file), 0, 0},
+        {"trace", "level", set_level, AT(trace_level), 0, 0},
+};
+
+enum { KEY_COUNT = sizeof(keys) / sizeof(keys[0]) };
+
+static int bad_settings(struct aliyun_iot_error **error, const char *file, int line,
+        const char *name, const char *problem)
+{
+    return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "%.300s:%d: %.*s: %s", file, line,
+            VALUE_SHOWN_MAX, name, problem);
+}
+
+/* Where a section begins: libini_config knows the lines of keys alone. */
+static int line_of_section(const char *text, const char *section)
+{
+    size_t size = strlen(section);
+    int line = 1;
+
+    for (; *text; line++) {
+        const char *place = text + strspn(text, " \t");
+
+        if (*place == '[' && strncmp(place + 1, section, size) == 0 && place[1 + size] == ']')
+            return line;
+        text += strcspn(text, "\n");
+        text += *text == '\n';
+    }
+    return 1;
+}
+
+static int line_of_value(struct value_obj *value)
+{
+    uint32_t line = 0;
+
+    value_get_line(value, &line);
+    return (int)line;
+}
+
+static const struct key *find_key(const char *section, const char *name)
+{
+    for (size_t index = 0; index < KEY_COUNT; index++)
+        if (strcmp(keys[index].section, section) == 0 &&
+                (!name || strcmp(keys[index].name, name) == 0))
+            return &keys[index];
+    return NULL;
+}
+
+/* The value of a key of the file; NULL: it is not there. */
+static struct value_obj *find_value(
+        struct ini_cfgobj *config, const char *section, const char *name)
+{
+    struct value_obj *value = NULL;
+
+    if (ini_get_config_valueobj(section, name, config, INI_GET_FIRST_VALUE, &value) != 0)
+        return NULL;
+    return value;
+}
+
+static int check_section(const char *file, const char *text, struct ini_cfgobj *config,
+        const char *section, struct aliyun_iot_error **error)
+{
+    CLEANUP(list_free) char **names = NULL;
+
+    if (!find_key(section, NULL))
+        return bad_settings(error, file, line_of_section(text, section), section,
+                strcmp(section, "default") == 0 ? "a key must follow a [section]"
+                                                : "this section is unknown");
+    names = ini_get_attribute_list(config, section, NULL, NULL);
+    for (char **name = names; name && *name; name++)
+        if (!find_key(section, *name))
+            return bad_settings(error, file, line_of_value(find_value(config, section, *name)),
+                    *name, "this key is unknown in its section");
+    return 1;
+}
+
+static int apply(const char *file, struct ini_cfgobj *config, const struct key *key,
+        struct settings *settings, struct aliyun_iot_error **error)
+{
+    struct value_obj *value = find_value(config, key->section, key->name);
+    const char *text, *problem;
+
+    if (!value)
+        return 1;
+    text = ini_get_const_string_config_value(value, NULL);
+    problem = key->set(key, text ? text : "", settings, (char *)settings + key->offset);
+    return problem ? bad_settings(error, file, line_of_value(value), key->name, problem) : 1;
+}
+
+/* The first problem that libini_config found, which names the line itself. */
+static int explain_syntax(
+        const char *file, struct ini_cfgobj *config, struct aliyun_iot_error **error)
+{
+    char **problems = NULL;
+
+    ini_config_get_errors(config, &problems);
+    error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "%.300s: %s", file,
+            problems && problems[0] ? problems[0] : "it cannot be parsed");
+    ini_config_free_errors(problems);
+    return 0;
+}
+
+static int parse(const char *file, BUF_MEM *text, struct settings *settings,
+        struct aliyun_iot_error **error)
+{
+    CLEANUP(config_file_destroy) struct ini_cfgfile *source = NULL;
+    CLEANUP(config_destroy) struct ini_cfgobj *config = NULL;
+    CLEANUP(list_free) char **sections = NULL;
+
+    if (text->length == 0)
+        return 1;
+    if (ini_config_file_from_mem(text->data, (uint32_t)text->length, &source) != 0 ||
+            ini_config_create(&config) != 0)
+        return error_set_out_of_memory(error);
+    /* No wrapping: a line that begins with a blank is a mistake, not the rest of the one before. */
+    if (ini_config_parse(source, INI_STOP_ON_ANY, INI_MV1S_ERROR | INI_MV2S_ERROR | INI_MS_ERROR,
+                INI_PARSE_NOWRAP, config) != 0)
+        return explain_syntax(file, config, error);
+    sections = ini_get_section_list(config, NULL, NULL);
+    for (char **section = sections; section && *section; section++)
+        if (!check_section(file, text->data, config, *section, error))
+            return 0;
+    for (size_t index = 0; index < KEY_COUNT; index++)
+        if (!apply(file, config, &keys[index], settings, error))
+            return 0;
+    return 1;
+}
+
+static bool set_defaults(struct settings *settings)
+{
+    *settings = (struct settings){
+            .region = strdup("cn-shanghai"),
+            .metadata_endpoint = strdup("http://100.100.100.200"),
+            .timeout = 10 * SECOND,
+            .connect_timeout = 5 * SECOND,
+            .quota_rate = 9,
+            .quota_burst = 1,
+            .cache_ttl = 3600 * SECOND,
+            .cache_max_stale = DAY,
+            .cache_entries = 100000,
+    };
+    return settings->region && settings->metadata_endpoint;
+}
+
+/* The environment can switch the trace on without a settings file. */
+static const char *apply_environment(struct settings *settings)
+{
+    const char *file = secure_getenv("ALIYUN_IOT_TRACE");
+
+    if (!file || !*file)
+        return NULL;
+    if (settings->trace_level == TRACE_OFF)
+        settings->trace_level = TRACE_INFO;
+    return copy_text(&settings->trace_file, file);
+}
+
+struct settings *settings_load(const char *file, struct aliyun_iot_error **error)
+{
+    CLEANUP(settings_free) struct settings *settings = calloc(1, sizeof(*settings));
+    CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *problem = NULL;
+    CLEANUP(BUF_MEM_free) BUF_MEM *text = NULL;
+    CLEANUP(free) char *path = settings_path(file, &problem);
+
+    if (problem) {
+        if (error)
+            *error = take(problem);
+        return NULL;
+    }
+    if (!settings || !set_defaults(settings)) {
+        error_set_out_of_memory(error);
+        return NULL;
+    }
+    settings->file = take(path);
+    if (settings->file) {
+        text = read_file(settings->file, SETTINGS_MAX, ALIYUN_IOT_REASON_BAD_SETTINGS, error);
+        if (!text || !parse(settings->file, text, settings, error))
+            return NULL;
+    }
+    if (apply_environment(settings)) {
+        error_set_out_of_memory(error);
+        return NULL;
+    }
+    return take(settings);
+}
+
+void settings_free(struct settings *settings)
+{
+    if (!settings)
+        return;
+    free(settings->file);
+    free(settings->region);
+    free(settings->endpoint);
+    free(settings->instance_id);
+    free(settings->ca_file);
+    free(settings->proxy);
+    free(settings->credentials_source);
+    free(settings->credentials_profile);
+    free(settings->sts_endpoint);
+    free(settings->metadata_endpoint);
+    free(settings->trace_file);
+    free(settings);
+}
+
+static bool exists(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+char *settings_home(void)
+{
+    const char *home = secure_getenv("HOME");
+    struct passwd entry, *found = NULL;
+    char names[4096];
+
+    if (home && *home == '/')
+        return strdup(home);
+    if (getpwuid_r(geteuid(), &entry, names, sizeof(names), &found) != 0 || !found)
+        return NULL;
+    return strdup(entry.pw_dir);
+}
+
+/* NULL: none there, or no memory to say so. */
+static char *find_user_file(void)
+{
+    const char *folder = secure_getenv("XDG_CONFIG_HOME");
+    CLEANUP(free) char *home = NULL;
+    CLEANUP(free) char *path = NULL;
+    int size = -1;
+
+    if (folder && *folder == '/')
+        size = asprintf(&path, "%s/%s", folder, user_file);
+    else if ((home = settings_home()))
+        size = asprintf(&path, "%s/.config/%s", home, user_file);
+    if (size < 0) {
+        path = NULL;
+        return NULL;
+    }
+    return exists(path) ? take(path) : NULL;
+}
+
+char *settings_path(const char *file, struct aliyun_iot_error **error)
+{
+    const char *named = file ? file : secure_getenv("ALIYUN_IOT_CONFIG");
+    char *path;
+
+    if (!named || !*named) {
+        path = find_user_file();
+        if (path || !exists(system_file))
+            return path;
+        named = system_file;
+    }
+    path = strdup(named);
+    if (!path)
+        error_set_out_of_memory(error);
+    return path;
+}
