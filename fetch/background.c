@@ -42,7 +42,7 @@ static struct timespec from_now(int64_t milliseconds)
 
 static void stop_threads(void)
 {
-    struct timespec end = from_now(EXIT_WAIT * 1000);
+    struct timespec end = from_now(EXIT_WAIT);
 
     pthread_mutex_lock(&lock);
     atomic_store(&stopping, true);

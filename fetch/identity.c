@@ -81,7 +81,7 @@ static void format_date(const ASN1_TIME *date, char text[sizeof("0000-00-00")])
 
     if (!ASN1_TIME_to_tm(date, &broken) ||
             strftime(text, sizeof("0000-00-00"), "%Y-%m-%d", &broken) == 0)
-        strcpy(text, "?");
+        memcpy(text, "?", sizeof("?"));
 }
 
 static int check_dates(const X509 *leaf, struct aliyun_iot_error **error)

@@ -246,8 +246,8 @@ static const char *set_level(
     return "it must be off, error, info or debug";
 }
 
-#define SECOND 1000
-#define DAY (INT64_C(86400) * SECOND)
+#define SECOND INT64_C(1000)
+#define DAY (86400 * SECOND)
 #define AT(field) offsetof(struct settings, field)
 
 /* Read in this order, so that trace level has the last word over what trace file implies. */
@@ -370,8 +370,8 @@ static int explain_syntax(
     return 0;
 }
 
-static int parse(const char *file, BUF_MEM *text, struct settings *settings,
-        struct aliyun_iot_error **error)
+static int parse(
+        const char *file, BUF_MEM *text, struct settings *settings, struct aliyun_iot_error **error)
 {
     CLEANUP(config_file_destroy) struct ini_cfgfile *source = NULL;
     CLEANUP(config_destroy) struct ini_cfgobj *config = NULL;

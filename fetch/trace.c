@@ -13,7 +13,7 @@
 #include "buffer.h"
 
 static const char *const level_names[] = {
-    [TRACE_ERROR] = "error", [TRACE_INFO] = "info", [TRACE_DEBUG] = "debug"};
+        [TRACE_ERROR] = "error", [TRACE_INFO] = "info", [TRACE_DEBUG] = "debug"};
 
 static bool append_stamp(BUF_MEM *line, enum trace_level level)
 {
@@ -28,7 +28,8 @@ static bool append_stamp(BUF_MEM *line, enum trace_level level)
             (long)getpid(), (long)gettid(), level_names[level]);
 }
 
-static bool append_text(BUF_MEM *line, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static bool append_text(
+        BUF_MEM *line, const char *format, va_list arguments)
 {
     char *text;
     bool appended;

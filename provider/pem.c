@@ -112,6 +112,8 @@ static bool append(BUF_MEM *buffer, const char *bytes, size_t size)
 {
     size_t length = buffer->length;
 
+    if (size == 0)
+        return true;
     if (BUF_MEM_grow_clean(buffer, length + size) != length + size)
         return false;
     memcpy(buffer->data + length, bytes, size);

@@ -170,8 +170,7 @@ static int unknown_source(const struct settings *settings, struct aliyun_iot_err
     for (size_t index = 0; index < SOURCE_COUNT; index++) {
         size_t size = strlen(names);
 
-        snprintf(names + size, sizeof(names) - size, "%s%s", size ? ", " : "",
-                sources[index].name);
+        snprintf(names + size, sizeof(names) - size, "%s%s", size ? ", " : "", sources[index].name);
     }
     return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
             "%s: source = %s is unknown; the sources are %s", settings->file,
@@ -263,8 +262,8 @@ static void keep(struct credentials_store *store, struct credentials *found)
             (long long)found->expiration);
 }
 
-struct credentials *credentials_get(struct credentials_store *store, int64_t deadline,
-        struct aliyun_iot_error **error)
+struct credentials *credentials_get(
+        struct credentials_store *store, int64_t deadline, struct aliyun_iot_error **error)
 {
     const struct credentials_search search = {store->settings, store->http, deadline};
     CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *problem = NULL;

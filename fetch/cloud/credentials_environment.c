@@ -12,8 +12,7 @@ struct credentials *credentials_from_environment(
 
     (void)search;
     if (!id && !secret)
-        return credentials_refuse(
-                error, "environment", "ALIBABA_CLOUD_ACCESS_KEY_ID is not set");
+        return credentials_refuse(error, "environment", "ALIBABA_CLOUD_ACCESS_KEY_ID is not set");
     if (!id || !secret)
         return credentials_refuse(error, "environment", "ALIBABA_CLOUD_ACCESS_KEY_%s is not set",
                 id ? "SECRET" : "ID");

@@ -20,7 +20,8 @@ static const struct {
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
-static int say(int status, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static int say(
+        int status, const char *format, va_list arguments)
 {
     fputs("aliyun-iot: ", stderr);
     vfprintf(stderr, format, arguments);
