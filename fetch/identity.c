@@ -100,7 +100,7 @@ static int check_dates(const X509 *leaf, struct aliyun_iot_error **error)
             from, to);
 }
 
-static int copy_certificates(struct aliyun_iot_identity *identity, STACK_OF(X509) * certificates,
+static int copy_certificates(struct aliyun_iot_identity *identity, STACK_OF(X509) *certificates,
         struct aliyun_iot_error **error)
 {
     int count = sk_X509_num(certificates);
@@ -151,7 +151,7 @@ static int64_t seconds_since_1970(const ASN1_TIME *date)
     return ASN1_TIME_to_tm(date, &broken) ? (int64_t)timegm(&broken) : 0;
 }
 
-struct aliyun_iot_identity *identity_new(STACK_OF(X509) * certificates, EVP_PKEY *key,
+struct aliyun_iot_identity *identity_new(STACK_OF(X509) *certificates, EVP_PKEY *key,
         const char *serial_number, const char *request_id, struct aliyun_iot_error **error)
 {
     CLEANUP(aliyun_iot_identity_free) struct aliyun_iot_identity *identity = NULL;

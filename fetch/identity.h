@@ -18,7 +18,7 @@
 DEFINE_CLEANUP(struct aliyun_iot_identity *, aliyun_iot_identity_free);
 DEFINE_CLEANUP(EVP_PKEY *, EVP_PKEY_free);
 
-static inline void certificates_free(STACK_OF(X509) * certificates)
+static inline void certificates_free(STACK_OF(X509) *certificates)
 {
     sk_X509_pop_free(certificates, X509_free);
 }
@@ -30,7 +30,7 @@ DEFINE_CLEANUP(STACK_OF(X509) *, certificates_free);
  * serial_number and request_id may be NULL.
  * Returns the first reference; or NULL with *error set.
  */
-struct aliyun_iot_identity *identity_new(STACK_OF(X509) * certificates, EVP_PKEY *key,
+struct aliyun_iot_identity *identity_new(STACK_OF(X509) *certificates, EVP_PKEY *key,
         const char *serial_number, const char *request_id, struct aliyun_iot_error **error);
 
 /* One more reference. Returns identity. */

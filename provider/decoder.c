@@ -103,9 +103,11 @@ static bool der_next(struct der *rest, struct der *inside, struct der *whole)
 {
     const unsigned char *content = rest->bytes;
     long content_size;
-    int tag, class;
-    int form = ASN1_get_object(&content, &content_size, &tag, &class, (long)rest->size);
+    int tag, class, form;
 
+    ERR_set_mark();
+    form = ASN1_get_object(&content, &content_size, &tag, &class, (long)rest->size);
+    ERR_pop_to_mark();
     /* 0x80: malformed; 1: of indefinite length, which DER does not have. */
     if ((form & 0x80) != 0 || (form & 1) != 0)
         return false;
@@ -138,37 +140,30 @@ static bool find_public_key(struct der certificate, struct der *public_key)
     return true;
 }
 
-static bool same_public_key(struct der one, struct der other)
-{
-    struct der one_key, other_key;
-    bool same;
-
-    ERR_set_mark();
-    same = find_public_key(one, &one_key) && find_public_key(other, &other_key) &&
-           one_key.size == other_key.size &&
-           memcmp(one_key.bytes, other_key.bytes, one_key.size) == 0;
-    ERR_pop_to_mark();
-    return same;
-}
-
-/* Reads on until a certificate of the same key as the leaf; *certificates counts all. */
-static bool find_certificate(struct pem *pem, struct der leaf, size_t *certificates)
+/*
+ * Reads on until a certificate with that public key. *certificates counts those of other keys; one
+ * that is broken is left to the program to complain about.
+ */
+static bool find_certificate(struct pem *pem, struct der public_key, size_t *certificates)
 {
     for (*certificates = 0; pem_next_block(pem);) {
         CLEANUP(BUF_MEM_free) BUF_MEM *content = NULL;
-        struct der certificate;
+        struct der certificate, its_key;
 
         if (!pem_label_is(pem, CERTIFICATE)) {
             pem_skip_block(pem);
             continue;
         }
-        ++*certificates;
         if (pem_read_block(pem, CERTIFICATE, CERTIFICATE_MAX, &content))
             continue;
         certificate.bytes = (const unsigned char *)content->data;
         certificate.size = content->length;
-        if (same_public_key(certificate, leaf))
+        if (!find_public_key(certificate, &its_key))
+            continue;
+        if (its_key.size == public_key.size &&
+                memcmp(its_key.bytes, public_key.bytes, its_key.size) == 0)
             return true;
+        ++*certificates;
     }
     return false;
 }
@@ -186,15 +181,15 @@ static bool check_certificate(
     long position = provider->bio_ctrl(pem.bio, BIO_C_FILE_TELL, 0, NULL);
     size_t certificates = 0;
     bool found = false;
-    struct der leaf;
+    struct der leaf, public_key;
 
     leaf.bytes = resolved->library->identity_certificate(resolved->identity, 0, &leaf.size);
-    /* What a seek returns differs from BIO to BIO; where it went, tell says. */
-    if (position < 0)
+    if (position < 0 || !find_public_key(leaf, &public_key))
         return true;
+    /* What a seek returns differs from BIO to BIO; where it went, tell says. */
     provider->bio_ctrl(pem.bio, BIO_C_FILE_SEEK, 0, NULL);
     if (provider->bio_ctrl(pem.bio, BIO_C_FILE_TELL, 0, NULL) == 0)
-        found = find_certificate(&pem, leaf, &certificates);
+        found = find_certificate(&pem, public_key, &certificates);
     provider->bio_ctrl(pem.bio, BIO_C_FILE_SEEK, position, NULL);
     if (found || certificates == 0)
         return true;

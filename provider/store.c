@@ -138,8 +138,8 @@ static int load_key(const struct loader *loader, OSSL_CALLBACK *callback, void *
     if (callback(object, argument))
         return 1;
     provider_raise(loader->provider, ALIYUN_IOT_REASON_INTERNAL,
-            "%s: no provider in use takes the device's private key, of type %s; activate OpenSSL's "
-            "default provider in openssl.cnf",
+            "%s: the program has no provider that takes a private key of type %s, or excludes it; "
+            "activate OpenSSL's default provider in openssl.cnf",
             loader->uri, key_type);
     return 0;
 }

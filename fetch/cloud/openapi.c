@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "openapi.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#include <openssl/rand.h>
-
+#include "../background.h"
 #include "../deadline.h"
 #include "../trace.h"
 #include "openapi_error.h"
@@ -191,12 +190,11 @@ static cJSON *try_once(struct attempt *attempt, struct credentials *credentials,
 static bool pause_before_retry(const struct attempt *attempt, const struct failure *failure)
 {
     int64_t ceiling = PAUSE_FIRST, pause;
-    struct timespec sleep;
     uint32_t random = 0;
 
     for (int step = 1; step < attempt->tries && ceiling < PAUSE_MAX; step++)
         ceiling *= 2;
-    if (RAND_bytes((unsigned char *)&random, sizeof(random)) != 1)
+    if (getentropy(&random, sizeof(random)) != 0)
         random = UINT32_MAX / 2;
     pause = ceiling * random / UINT32_MAX;
     if (failure->retry == RETRY_THROTTLED)
@@ -207,10 +205,7 @@ static bool pause_before_retry(const struct attempt *attempt, const struct failu
             attempt->call->action, attempt->tries + 1, (long long)pause);
     if (pause >= deadline_left(attempt->call->deadline))
         return false;
-    sleep = (struct timespec){pause / 1000, pause % 1000 * 1000000};
-    while (nanosleep(&sleep, &sleep) != 0 && errno == EINTR) {
-    }
-    return true;
+    return background_sleep(pause);
 }
 
 /* Takes over the service's clock from the answer's Date, once for a call. */

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "query_device_cert.h"
 
-#include <errno.h>
-#include <string.h>
-#include <time.h>
-
+#include "../background.h"
 #include "../deadline.h"
 #include "../trace.h"
 #include "material.h"
@@ -103,18 +100,6 @@ static struct aliyun_iot_identity *ask_once(struct http_client *http,
     return answer ? read_answer(answer, generating, error) : NULL;
 }
 
-/* Returns false when there is no time left to ask again. */
-static bool wait_to_poll(int64_t pause, int64_t deadline)
-{
-    struct timespec sleep = {pause / 1000, pause % 1000 * 1000000};
-
-    if (pause >= deadline_left(deadline))
-        return false;
-    while (nanosleep(&sleep, &sleep) != 0 && errno == EINTR) {
-    }
-    return true;
-}
-
 struct aliyun_iot_identity *query_device_cert(struct http_client *http,
         const struct settings *settings, const struct openapi_hooks *hooks,
         const struct device_query *query, struct aliyun_iot_error **error)
@@ -143,7 +128,7 @@ struct aliyun_iot_identity *query_device_cert(struct http_client *http,
 
         if (identity)
             return identity;
-        if (!generating || !wait_to_poll(pause, query->deadline)) {
+        if (!generating || pause >= deadline_left(query->deadline) || !background_sleep(pause)) {
             if (error)
                 *error = take(problem);
             return NULL;

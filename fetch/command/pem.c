@@ -88,7 +88,8 @@ static int write_to(const char *path, const struct aliyun_iot_identity *identity
     struct stat status;
 
     if (!path)
-        return write_identity(stdout, identity, uri) ? EXIT_DONE : fail("standard output: %s", strerror(errno));
+        return write_identity(stdout, identity, uri) ? EXIT_DONE
+                                                     : fail("standard output: %s", strerror(errno));
     if (stat(path, &status) != 0 || S_ISREG(status.st_mode))
         return write_file(path, identity, uri);
     out = fopen(path, "we");

@@ -25,7 +25,7 @@ static struct {
 } cloud = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static EVP_PKEY *key;
-static STACK_OF(X509) * certificates;
+static STACK_OF(X509) *certificates;
 
 static struct aliyun_iot_identity *answer(void *context, const char *name, bool background,
         int64_t deadline, struct aliyun_iot_error **error)
