@@ -11,6 +11,7 @@
 #include "background.h"
 #include "buffer.h"
 #include "cache/memory.h"
+#include "cache/quota.h"
 #include "cloud/credentials.h"
 #include "cloud/query_device_cert.h"
 #include "deadline.h"
@@ -44,19 +45,52 @@ static _Thread_local bool fetching;
 
 DEFINE_CLEANUP(char *, free);
 
+/* One fetch under way, as the hooks see it. */
+struct errand {
+    struct resolver *resolver;
+    const char *endpoint;
+    bool background;
+};
+
 static struct credentials *give_credentials(
         void *context, int64_t deadline, struct aliyun_iot_error **error)
 {
-    struct resolver *resolver = context;
+    struct errand *errand = context;
 
-    return credentials_get(resolver->credentials, deadline, error);
+    return credentials_get(errand->resolver->credentials, deadline, error);
 }
 
 static void reject_credentials(void *context, const struct credentials *credentials)
 {
-    struct resolver *resolver = context;
+    struct errand *errand = context;
 
-    credentials_reject(resolver->credentials, credentials);
+    credentials_reject(errand->resolver->credentials, credentials);
+}
+
+/* A temporary AccessKey has a new id each time: its account is known by where it comes from. */
+static struct quota *open_quota(const struct errand *errand, const struct credentials *credentials)
+{
+    return quota_open(errand->resolver->settings,
+            credentials->security_token ? credentials->source : credentials->access_key_id,
+            errand->endpoint);
+}
+
+static int admit(void *context, const struct credentials *credentials, int64_t deadline,
+        struct aliyun_iot_error **error)
+{
+    struct errand *errand = context;
+    CLEANUP(quota_free) struct quota *quota = open_quota(errand, credentials);
+
+    return quota ? quota_wait(quota, errand->background, deadline, error)
+                 : error_set_out_of_memory(error);
+}
+
+static void throttled(void *context, const struct credentials *credentials)
+{
+    CLEANUP(quota_free) struct quota *quota = open_quota(context, credentials);
+
+    if (quota)
+        quota_throttled(quota);
 }
 
 /*
@@ -92,18 +126,20 @@ static struct aliyun_iot_identity *fetch(void *context, const char *key, bool ba
         int64_t deadline, struct aliyun_iot_error **error)
 {
     struct resolver *resolver = context;
-    const struct openapi_hooks hooks = {resolver, give_credentials, reject_credentials, NULL, NULL};
+    struct errand errand = {.resolver = resolver, .background = background};
+    const struct openapi_hooks hooks = {
+            &errand, give_credentials, reject_credentials, admit, throttled};
     CLEANUP(free) char *copy = strdup(key);
     struct aliyun_iot_identity *identity;
     int64_t begun = monotonic_milliseconds();
     struct device_query query;
 
-    (void)background;
     if (!copy) {
         error_set_out_of_memory(error);
         return NULL;
     }
     query = split_key(copy, deadline);
+    errand.endpoint = query.endpoint;
     fetching = true;
     identity = query_device_cert(resolver->http, resolver->settings, &hooks, &query, error);
     fetching = false;

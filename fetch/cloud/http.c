@@ -13,6 +13,7 @@
 #include <curl/curl.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 
 #include "../buffer.h"
 #include "../deadline.h"
@@ -333,6 +334,15 @@ static int origin_size(const char *url)
     return (int)(host - url + (ptrdiff_t)strcspn(host, "/?#"));
 }
 
+/* libcurl's TLS is the program's own OpenSSL, which may have been left without algorithms. */
+static bool program_has_no_default_provider(void)
+{
+    EVP_MD *digest = EVP_MD_fetch(NULL, "SHA256", NULL);
+
+    EVP_MD_free(digest);
+    return !digest;
+}
+
 static int explain_failure(CURLcode code, const char *detail, const struct http_request *request,
         const struct exchange *exchange, struct aliyun_iot_error **error)
 {
@@ -340,6 +350,11 @@ static int explain_failure(CURLcode code, const char *detail, const struct http_
 
     if (reason == ALIYUN_IOT_REASON_OUT_OF_MEMORY)
         return error_set_out_of_memory(error);
+    if (reason == ALIYUN_IOT_REASON_UNREACHABLE && program_has_no_default_provider())
+        return error_set(error, ALIYUN_IOT_REASON_INTERNAL,
+                "%.*s: TLS has no algorithms in this program; activate OpenSSL's default provider "
+                "in openssl.cnf, before aliyun-iot",
+                origin_size(request->url), request->url);
     if (exchange->too_large || code == CURLE_FILESIZE_EXCEEDED)
         detail = "the answer is larger than 256 KiB";
     return error_set(error, reason, "%.*s: %s%s", origin_size(request->url), request->url,
@@ -363,13 +378,15 @@ static int perform(struct http_client *client, struct connection *connection,
         return error_set_out_of_memory(error);
     ERR_set_mark();
     code = curl_easy_perform(curl);
-    ERR_pop_to_mark();
     /* The handle outlives these: the list, and detail on this stack. */
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, NULL);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, NULL);
     if (code != CURLE_OK)
-        return explain_failure(code, detail, request, &exchange, error);
+        explain_failure(code, detail, request, &exchange, error);
+    ERR_pop_to_mark();
+    if (code != CURLE_OK)
+        return 0;
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
     return 1;
 }

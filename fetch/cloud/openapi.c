@@ -173,7 +173,7 @@ static cJSON *try_once(struct attempt *attempt, struct credentials *credentials,
 
     *failure = (struct failure){RETRY_NEVER, -1, -1};
     if (call->hooks && call->hooks->admit &&
-            !call->hooks->admit(call->hooks->context, call->deadline, error))
+            !call->hooks->admit(call->hooks->context, credentials, call->deadline, error))
         return NULL;
     if (!send_request(attempt, credentials, &answer, error)) {
         failure->retry = transport_retry(*error);
@@ -241,7 +241,7 @@ static bool worth_retrying(struct attempt *attempt, const struct credentials *cr
     switch (failure->retry) {
     case RETRY_THROTTLED:
         if (hooks && hooks->throttled)
-            hooks->throttled(hooks->context);
+            hooks->throttled(hooks->context, credentials);
         return pause_before_retry(attempt, failure);
     case RETRY_LATER:
         return attempt->tries < TRIES_MAX && pause_before_retry(attempt, failure);

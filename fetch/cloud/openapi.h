@@ -26,10 +26,11 @@ struct openapi_hooks {
             void *context, int64_t deadline, struct aliyun_iot_error **error);
     /* The service rejected these credentials as expired. */
     void (*rejected)(void *context, const struct credentials *credentials);
-    /* Waits until the account's quota has room for one call. */
-    int (*admit)(void *context, int64_t deadline, struct aliyun_iot_error **error);
+    /* Waits until the account's quota has room for one call with these credentials. */
+    int (*admit)(void *context, const struct credentials *credentials, int64_t deadline,
+            struct aliyun_iot_error **error);
     /* The service throttled a call all the same. */
-    void (*throttled)(void *context);
+    void (*throttled)(void *context, const struct credentials *credentials);
 };
 
 struct openapi_call {

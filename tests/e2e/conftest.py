@@ -141,6 +141,17 @@ DEFAULT_FIRST = "default = default_section\naliyun-iot = aliyun_iot_section"
 DEFAULT_LAST = "aliyun-iot = aliyun_iot_section\ndefault = default_section"
 
 
+def sanitizer_environment():
+    """What programs need that load a module built with a sanitizer, which they are not."""
+    preload = os.environ.get("ALIYUN_IOT_TEST_PRELOAD")
+    if not preload:
+        return {}
+    # The sanitizer's dlopen() does not see the module's run path.
+    return {"LD_PRELOAD": preload, "LD_LIBRARY_PATH": str(BUILD / "fetch"),
+            **{name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")
+               if name in os.environ}}
+
+
 class Machine:
     """A user's surroundings: a home of their own, settings, credentials, and an openssl.cnf."""
 
@@ -164,9 +175,7 @@ class Machine:
             "ALIBABA_CLOUD_ACCESS_KEY_SECRET": cloud.information["access_key_secret"],
             "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true",
         }
-        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"):
-            if name in os.environ:
-                self.environment[name] = os.environ[name]
+        self.environment.update(sanitizer_environment())
 
     def write_settings(self, cloud="", **sections):
         """[cloud] with the stand-in's endpoint and what is given; then further sections."""
@@ -184,19 +193,13 @@ class Machine:
     def run(self, *arguments, timeout=60, environment=None, **options):
         """Runs a program to its end; returns status, standard output and standard error."""
         merged = {**self.environment, **(environment or {})}
-        preload = os.environ.get("ALIYUN_IOT_TEST_PRELOAD")
-        if preload:
-            merged["LD_PRELOAD"] = preload
         return subprocess.run([str(argument) for argument in arguments], env=merged,
                               stdin=options.pop("stdin", subprocess.DEVNULL),
                               capture_output=True, text=True, errors="replace", timeout=timeout,
                               cwd=self.directory, **options)
 
     def start(self, *arguments, **options):
-        preload = os.environ.get("ALIYUN_IOT_TEST_PRELOAD")
         environment = {**self.environment, **options.pop("environment", {})}
-        if preload:
-            environment["LD_PRELOAD"] = preload
         return subprocess.Popen([str(argument) for argument in arguments], env=environment,
                                 cwd=self.directory, text=True, **options)
 

@@ -15,7 +15,7 @@
 
 enum { LINES_MAX = 32 * 1024 };
 
-/* A library context with the providers in an order of its own; *names end with NULL. */
+/* A library context of its own, with providers in the order given. */
 struct program {
     OSSL_LIB_CTX *context;
     OSSL_PROVIDER *providers[3];
