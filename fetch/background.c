@@ -26,6 +26,22 @@ static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static int threads;
 static atomic_bool stopping;
 
+/* Readers are inside; who forks writes, and goes before new readers. */
+static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+static _Thread_local bool is_ours;
+
+void background_leave_gate(void)
+{
+    if (is_ours)
+        pthread_rwlock_unlock(&gate);
+}
+
+void background_enter_gate(void)
+{
+    if (is_ours)
+        pthread_rwlock_rdlock(&gate);
+}
+
 static struct timespec from_now(int64_t milliseconds)
 {
     struct timespec when;
@@ -64,8 +80,11 @@ static void *run_job(void *context)
     struct job job = *(struct job *)context;
 
     free(context);
+    is_ours = true;
+    background_enter_gate();
     job.run(job.context);
     OPENSSL_thread_stop();
+    background_leave_gate();
     pthread_mutex_lock(&lock);
     threads--;
     pthread_cond_broadcast(&changed);
@@ -130,16 +149,28 @@ bool background_sleep(int64_t milliseconds)
     struct timespec end = from_now(milliseconds);
     int ended = 0;
 
+    background_leave_gate();
     pthread_mutex_lock(&lock);
     while (!atomic_load(&stopping) && ended != ETIMEDOUT)
         ended = pthread_cond_clockwait(&changed, &lock, CLOCK_MONOTONIC, &end);
     pthread_mutex_unlock(&lock);
+    background_enter_gate();
     return !atomic_load(&stopping);
 }
 
 bool background_stopping(void)
 {
     return atomic_load(&stopping);
+}
+
+void background_close_gate(void)
+{
+    pthread_rwlock_wrlock(&gate);
+}
+
+void background_open_gate(void)
+{
+    pthread_rwlock_unlock(&gate);
 }
 
 void background_lock(void)
@@ -152,9 +183,14 @@ void background_unlock(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* The child has none of its parent's threads, and waiters of the parent's are not its own. */
+/*
+ * The child has none of its parent's threads. What those waited at cannot be taken down, so it is
+ * made anew: the gate closed, as the forking thread holds it.
+ */
 void background_forked(void)
 {
     threads = 0;
     pthread_cond_init(&changed, NULL);
+    gate = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+    pthread_rwlock_wrlock(&gate);
 }

@@ -191,6 +191,7 @@ static bool same_text(const char *left, const char *right)
 /* Locks in the order in which they are ever held together. */
 static void before_fork(void)
 {
+    background_close_gate();
     pthread_mutex_lock(&registry_lock);
     for (struct resolver *resolver = resolvers; resolver; resolver = resolver->next) {
         memory_cache_lock(resolver->memory);
@@ -209,6 +210,7 @@ static void unlock_all(void)
         memory_cache_unlock(resolver->memory);
     }
     pthread_mutex_unlock(&registry_lock);
+    background_open_gate();
 }
 
 static void after_fork_in_child(void)

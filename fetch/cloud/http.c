@@ -15,6 +15,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
+#include "../background.h"
 #include "../buffer.h"
 #include "../deadline.h"
 #include "../trace.h"
@@ -22,13 +23,15 @@
 enum {
     HEADERS_MAX = 64 * 1024, /* bytes of all headers of an answer */
     SOCKETS_MAX = 4,         /* a connection attempt races IPv6 and IPv4 */
-    IDLE_MAX = 32            /* connections kept alive */
+    IDLE_MAX = 32,           /* connections kept alive */
+    POLL_MAX = 200           /* milliseconds until the end of the process is noticed */
 };
 
-/* An easy handle with at most one connection alive. */
+/* An easy handle, in a multi handle of its own that keeps at most one connection alive. */
 struct connection {
     struct connection *next;
     CURL *curl;
+    CURLM *multi;
     int sockets[SOCKETS_MAX]; /* -1: free */
 };
 
@@ -67,6 +70,7 @@ static void global_init(void)
 static void connection_free(struct connection *connection)
 {
     curl_easy_cleanup(connection->curl);
+    curl_multi_cleanup(connection->multi);
     free(connection);
 }
 DEFINE_CLEANUP(struct connection *, connection_free);
@@ -166,7 +170,6 @@ static bool set_common_options(CURL *curl, struct connection *connection)
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_USERAGENT, "aliyun-iot-provider/" VERSION);
-    SET(CURLOPT_MAXCONNECTS, 1L);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(CURLOPT_OPENSOCKETDATA, connection);
     SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
@@ -252,7 +255,10 @@ static struct connection *connection_new(void)
     for (size_t index = 0; index < SOCKETS_MAX; index++)
         connection->sockets[index] = -1;
     connection->curl = curl_easy_init();
-    if (!connection->curl || !set_common_options(connection->curl, connection))
+    connection->multi = curl_multi_init();
+    if (!connection->curl || !connection->multi ||
+            curl_multi_setopt(connection->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK ||
+            !set_common_options(connection->curl, connection))
         return NULL;
     return take(connection);
 }
@@ -361,6 +367,37 @@ static int explain_failure(CURLcode code, const char *detail, const struct http_
             *detail ? detail : curl_easy_strerror(code), advice_for(reason));
 }
 
+/* The result of the transfer that has just ended. */
+static CURLcode transfer_result(CURLM *multi)
+{
+    int left;
+    const CURLMsg *message = curl_multi_info_read(multi, &left);
+
+    return message && message->msg == CURLMSG_DONE ? message->data.result
+                                                   : CURLE_ABORTED_BY_CALLBACK;
+}
+
+/* As curl_easy_perform() does it, but outside of the gate while there is nothing but to wait. */
+static CURLcode transfer(const struct connection *connection)
+{
+    CURLM *multi = connection->multi;
+    CURLMcode code = curl_multi_add_handle(multi, connection->curl);
+    CURLcode result;
+    int running = 1;
+
+    while (code == CURLM_OK && !background_stopping()) {
+        code = curl_multi_perform(multi, &running);
+        if (code != CURLM_OK || running == 0)
+            break;
+        background_leave_gate();
+        code = curl_multi_poll(multi, NULL, 0, POLL_MAX, NULL);
+        background_enter_gate();
+    }
+    result = code == CURLM_OK ? transfer_result(multi) : CURLE_OUT_OF_MEMORY;
+    curl_multi_remove_handle(multi, connection->curl);
+    return result;
+}
+
 static int perform(struct http_client *client, struct connection *connection,
         const struct http_request *request, struct http_answer *answer,
         struct aliyun_iot_error **error)
@@ -377,7 +414,7 @@ static int perform(struct http_client *client, struct connection *connection,
             curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail) != CURLE_OK)
         return error_set_out_of_memory(error);
     ERR_set_mark();
-    code = curl_easy_perform(curl);
+    code = transfer(connection);
     /* The handle outlives these: the list, and detail on this stack. */
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, NULL);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);

@@ -39,8 +39,11 @@ static struct aliyun_iot_identity *answer(void *context, const char *name, bool 
     pthread_mutex_lock(&cloud.lock);
     call = ++cloud.calls;
     pthread_cond_broadcast(&cloud.changed);
-    while (cloud.gate < call)
+    while (cloud.gate < call) {
+        background_leave_gate();
         pthread_cond_wait(&cloud.changed, &cloud.lock);
+        background_enter_gate();
+    }
     if (cloud.failure)
         error_set(error, cloud.failure, "call %d for %s", call, name);
     else
@@ -297,6 +300,7 @@ static void a_child_forked_during_a_call_makes_its_own(void **state)
     open_gate(0, 0);
     assert_int_equal(0, pthread_create(&waiter, NULL, get_in_thread, cache));
     await_calls(1);
+    background_close_gate();
     memory_cache_lock(cache);
     background_lock();
     child = fork();
@@ -305,6 +309,7 @@ static void a_child_forked_during_a_call_makes_its_own(void **state)
         memory_cache_forked(cache);
         background_unlock();
         memory_cache_unlock(cache);
+        background_open_gate();
         /* The fork may have caught the cloud's own lock: the child has a fresh one. */
         pthread_mutex_init(&cloud.lock, NULL);
         pthread_cond_init(&cloud.changed, NULL);
@@ -313,6 +318,7 @@ static void a_child_forked_during_a_call_makes_its_own(void **state)
     }
     background_unlock();
     memory_cache_unlock(cache);
+    background_open_gate();
     assert_int_equal(child, waitpid(child, &status, 0));
     assert_int_equal(status, 0);
     open_gate(INT_MAX, 0);
