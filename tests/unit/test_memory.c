@@ -36,14 +36,12 @@ static struct aliyun_iot_identity *answer(void *context, const char *name, bool 
     (void)context;
     (void)background;
     (void)deadline;
+    background_leave_gate();
     pthread_mutex_lock(&cloud.lock);
     call = ++cloud.calls;
     pthread_cond_broadcast(&cloud.changed);
-    while (cloud.gate < call) {
-        background_leave_gate();
+    while (cloud.gate < call)
         pthread_cond_wait(&cloud.changed, &cloud.lock);
-        background_enter_gate();
-    }
     if (cloud.failure)
         error_set(error, cloud.failure, "call %d for %s", call, name);
     else
@@ -51,6 +49,7 @@ static struct aliyun_iot_identity *answer(void *context, const char *name, bool 
     cloud.answered++;
     pthread_cond_broadcast(&cloud.changed);
     pthread_mutex_unlock(&cloud.lock);
+    background_enter_gate();
     return identity;
 }
 
