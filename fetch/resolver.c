@@ -95,26 +95,26 @@ static void throttled(void *context, const struct credentials *credentials)
 
 /*
  * A cache key is what is asked, in full: endpoint, product key, device name and instance ID, each
- * ended by a line break, which none of them can hold.
+ * ended by a blank, which none of them can hold.
  */
 static char *make_key(const char *endpoint, const struct uri *uri, const char *instance_id)
 {
     char *key;
 
-    if (asprintf(&key, "%s\n%s\n%s\n%s\n", endpoint, uri->product_key, uri->device_name,
+    if (asprintf(&key, "%s %s %s %s ", endpoint, uri->product_key, uri->device_name,
                 instance_id ? instance_id : "") < 0)
         return NULL;
     return key;
 }
 
-/* Cuts a copy of a key at its line breaks into the query. */
+/* Cuts a copy of a key at its blanks into the query. */
 static struct device_query split_key(char *key, int64_t deadline)
 {
     const char *parts[4];
 
     for (size_t index = 0; index < 4; index++) {
         parts[index] = key;
-        key += strcspn(key, "\n");
+        key += strcspn(key, " ");
         *key++ = '\0';
     }
     return (struct device_query){

@@ -19,7 +19,8 @@ enum {
     NOT_READY_KEPT = 3 * 1000,
     REFRESH_PAUSE = 30 * 1000, /* between two refreshes that fail */
     BACKGROUND_MAX = 4,        /* refreshes behind at once */
-    REFRESH_AHEAD = 5          /* the last fifth of the time to live */
+    REFRESH_AHEAD = 5,         /* the last fifth of the time to live */
+    LANDING = 500              /* milliseconds in which a call that timed out can say so itself */
 };
 
 /* One call under way, held by its thread and by each waiter. */
@@ -317,7 +318,7 @@ static struct aliyun_iot_identity *await_landing(struct memory_cache *cache, str
         int64_t deadline, struct aliyun_iot_error **error)
 {
     struct aliyun_iot_identity *identity = NULL;
-    struct timespec end = absolute(deadline);
+    struct timespec end = absolute(deadline + LANDING);
 
     flight->references++;
     while (!flight->done && pthread_cond_clockwait(&flight->landed, &cache->lock, CLOCK_MONOTONIC,
@@ -354,6 +355,7 @@ static struct aliyun_iot_identity *get(struct memory_cache *cache, const char *k
             *error = error_copy(entry->failure);
         return NULL;
     }
+    trace(cache->settings, TRACE_DEBUG, "cache miss key=%s joined=%d", key, entry->flight != NULL);
     if (!entry->flight && !start_flight(cache, entry, false)) {
         error_set(error, ALIYUN_IOT_REASON_INTERNAL,
                 "no thread could be started for the call: the process is exiting, or out of "

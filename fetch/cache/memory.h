@@ -31,7 +31,8 @@ void memory_cache_free(struct memory_cache *cache);
 DEFINE_CLEANUP(struct memory_cache *, memory_cache_free);
 
 /*
- * The identity of key, from memory or by a call; waits until the deadline at most.
+ * The identity of key, from memory or by a call; waits until the deadline, and half a second more
+ * for the call itself to say why it took so long.
  * Returns a reference; or NULL with *error set.
  */
 struct aliyun_iot_identity *memory_cache_get(struct memory_cache *cache, const char *key,

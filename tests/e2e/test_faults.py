@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hostile or broken cloud: each fault has an outcome, and a bound in time."""
+import time
+
+import pytest
+
+from conftest import COMMAND
+
+URI = "aliyun-iot://a1X509rsa00/device-1"
+TIMEOUT = 2  # seconds, in the settings
+# What a loaded machine may add to the time-out before a test takes it for a hang.
+PATIENCE = 15
+
+
+@pytest.fixture
+def impatient(machine):
+    machine.write_settings(f"timeout = {TIMEOUT}s", quota="rate = 100")
+    return machine
+
+
+def show(machine, uri=URI):
+    """(exit status, the one line on standard error); ends within the time-out."""
+    begun = time.monotonic()
+    done = machine.run(COMMAND, "show", uri)
+    assert time.monotonic() - begun < TIMEOUT + PATIENCE
+    lines = done.stderr.splitlines()
+    assert len(lines) == (0 if done.returncode == 0 else 1), done.stderr
+    return done.returncode, lines[0] if lines else ""
+
+
+FAULTS = {
+    # name: (fault, a phrase of the error)
+    "a byte a second": ({"drip": 1}, "timeout"),
+    "a stall after the headers": ({"stall_after_headers": 5}, "timeout"),
+    "a stall before the headers": ({"stall_before_headers": 5}, "timeout"),
+    "a body that is cut off": ({"cut": True}, "bytes remaining"),
+    "a connection closed without a word": ({"close": True}, "https://127.0.0.1"),
+    "truncated JSON": ({"truncated": True}, "not JSON"),
+    "an empty body": ({"raw": ""}, "is empty"),
+    "HTML": ({"raw": "<html>It works!</html>", "type": "text/html"}, "not JSON"),
+    "a JSON array": ({"raw": "[1]"}, "not a JSON object"),
+    "a repeated key": ({"raw": '{"Success":true,"Success":true}'}, "repeated"),
+    "JSON 10,000 deep": ({"depth": 10000}, "deeper than 16"),
+    "a NUL": ({"raw": '{"RequestId":"a\\u0000b"}'}, "NUL"),
+    "no UTF-8": ({"raw": '{"RequestId":"\udcff"}'}, "UTF-8"),
+    "a gigabyte": ({"huge": 1 << 30}, "256 KiB"),
+    "a gigabyte in chunks": ({"huge_chunked": 1 << 30}, "256 KiB"),
+    "a compressed bomb": ({"gzip_bomb": 50 << 20}, "unusable"),
+    "a thousand headers": ({"many_headers": 1000}, "256 KiB"),
+    "a redirect to a file": ({"redirect": "file:///etc/passwd"}, "never followed"),
+    "a redirect to http": ({"redirect": "http://127.0.0.1:1/", "status": 307}, "never followed"),
+    "a redirect elsewhere": ({"redirect": "https://example.com/", "status": 301}, "never followed"),
+    "Success as a string": ({"merge": {"Success": "true"}}, "neither true nor false"),
+    "no Success": ({"merge": {"Success": None}}, "whether it is a success"),
+    "Success without DeviceCertInfo": ({"merge": {"DeviceCertInfo": None}}, "no DeviceCertInfo"),
+    "DeviceCertInfo of a wrong type": ({"merge": {"DeviceCertInfo": 3}}, "no DeviceCertInfo"),
+    "Status as a string": ({"merge": {"DeviceCertInfo": {"Status": "2"}}}, "no Status"),
+    "an undocumented Status": ({"merge": {"DeviceCertInfo": {"Status": 3}}}, "not documented"),
+    "no key": ({"merge": {"DeviceCertInfo": {"PrivateKey": None}}}, "no PrivateKey"),
+    "a key of a wrong type": ({"merge": {"DeviceCertInfo": {"PrivateKey": 1}}}, "wrong type"),
+    "an error without a Code": ({"merge": {"Success": False}}, "without a Code"),
+    "an unknown Code": ({"code": "iot.new.Riddle", "envelope": "product"}, "iot.new.Riddle"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_one_error_in_time(impatient, cloud, name):
+    fault, phrase = FAULTS[name]
+    cloud.fault(fault)
+    status, line = show(impatient)
+    assert status == 1
+    assert phrase in line
+    assert "a1X509rsa00/device-1" in line
+
+
+def test_a_pair_of_two_devices_is_refused(impatient, cloud):
+    other = cloud.control("GET", "/device/a1X509rsa00/device-2")
+    cloud.fault({"merge": {"DeviceCertInfo": {"PrivateKey": other["key"]}}})
+    ours = cloud.control("GET", "/device/a1X509rsa00/device-1")
+    if ours["key"] == other["key"]:
+        pytest.skip("both devices were dealt the same key")
+    status, line = show(impatient)
+    assert status == 1
+    assert "does not belong" in line
+
+
+@pytest.mark.parametrize("fault", [
+    {"code": "Throttling.Api", "retry_after": 20},
+    {"code": "ServiceUnavailable", "status": 503},
+    {"code": "InternalError", "status": 500},
+    {"code": "iot.system.SystemException", "envelope": "product"},
+    {"raw": "<html>bad gateway</html>", "status": 502, "type": "text/html"},
+    {"close": True},
+    {"cut": True},
+], ids=str)
+def test_a_passing_fault_is_overcome(machine, cloud, fault):
+    machine.write_settings("timeout = 30s", quota="rate = 100")
+    cloud.fault(fault, times=2)
+    assert show(machine) == (0, "")
+    assert len(cloud.calls()) == 3
+
+
+@pytest.mark.parametrize("code", [
+    "SignatureDoesNotMatch", "IncompleteSignature", "InvalidAccessKeyId.NotFound",
+    "MissingSecurityToken", "Forbidden.RAM", "NoPermission", "InvalidApi.NotFound",
+    "iot.prod.NotExistedProduct", "iot.device.NotExistedDevice", "iot.some.UnknownCode"])
+def test_a_final_error_is_not_tried_again(impatient, cloud, code):
+    cloud.fault({"code": code})
+    status, line = show(impatient)
+    assert status == 1
+    assert code in line
+    assert len(cloud.calls()) == 1
+
+
+def test_every_try_has_a_nonce_of_its_own(machine, cloud):
+    machine.write_settings("timeout = 30s", quota="rate = 100")
+    cloud.fault({"code": "SignatureNonceUsed"}, times=2)
+    # The stand-in refuses a nonce that it has seen, so the third try would fail too.
+    assert show(machine) == (0, "")
+
+
+@pytest.mark.parametrize("offset", [86400, -86400], ids=["slow", "fast"])
+@pytest.mark.parametrize("signature", ["acs3", "rpc"])
+def test_a_clock_that_is_a_day_off_is_corrected_from_the_answer(machine, cloud, offset, signature):
+    machine.write_settings(f"timeout = 30s\nsignature = {signature}", quota="rate = 100")
+    cloud.control("POST", "/clock", {"offset": offset})
+    assert show(machine) == (0, "")
+    assert [call.get("code") for call in cloud.calls()] == ["InvalidTimeStamp.Expired", None]
+
+
+def test_a_clock_that_cannot_be_corrected_is_named(impatient, cloud):
+    cloud.fault({"code": "InvalidTimeStamp.Expired"})
+    status, line = show(impatient)
+    assert status == 1
+    assert "set this machine's clock" in line
+    assert len(cloud.calls()) == 2
+
+
+def test_a_certificate_being_generated_is_waited_for(machine, cloud):
+    machine.write_settings("timeout = 30s", quota="rate = 100")
+    cloud.control("POST", "/device/a1X509rsa00/device-1", {"generating": 2})
+    assert show(machine) == (0, "")
+    assert len(cloud.calls()) == 3
+
+
+def test_a_certificate_that_stays_in_generation_ends_with_the_deadline(impatient):
+    status, line = show(impatient, "aliyun-iot:a1Bad000000/generating")
+    assert status == 1
+    assert "still being generated" in line
+
+
+def test_the_trace_at_its_highest_level_holds_no_secret(machine, cloud):
+    machine.write_settings("timeout = 5s", quota="rate = 100")
+    secrets = [cloud.information["access_key_secret"]]
+    for device in ("device-1", "nodevice"):
+        show(machine, f"aliyun-iot:a1X509rsa00/{device}")
+    for signature in ("acs3", "rpc"):
+        machine.write_settings(f"signature = {signature}", quota="rate = 100")
+        cloud.fault({"code": "Throttling"}, times=1)
+        show(machine)
+    key = cloud.control("GET", "/device/a1X509rsa00/device-1")["key"]
+    secrets += [line for line in key.splitlines() if not line.startswith("-----")]
+    text = machine.trace.read_text()
+    for expected in ("cache miss key=", "fetch product=a1X509rsa00 device=device-1 result=ok request_id=",
+                     "retry action=QueryDeviceCert", "http method=POST", "failed error="):
+        assert expected in text
+    for secret in secrets:
+        assert secret not in text
+    assert "PRIVATE KEY" not in text
+    assert "Signature=" not in text
+    assert machine.trace.stat().st_mode & 0o777 == 0o600
