@@ -282,7 +282,7 @@ static int bad_settings(struct aliyun_iot_error **error, const char *file, int l
             VALUE_SHOWN_MAX, name, problem);
 }
 
-/* Where a section begins: libini_config knows the lines of keys alone. */
+/* Where a section begins, which libini_config knows for keys alone; 0: nowhere. */
 static int line_of_section(const char *text, const char *section)
 {
     size_t size = strlen(section);
@@ -291,12 +291,16 @@ static int line_of_section(const char *text, const char *section)
     for (; *text; line++) {
         const char *place = text + strspn(text, " \t");
 
-        if (*place == '[' && strncmp(place + 1, section, size) == 0 && place[1 + size] == ']')
-            return line;
+        if (*place == '[') {
+            place += 1 + strspn(place + 1, " \t");
+            if (strncmp(place, section, size) == 0 &&
+                    place[size + strspn(place + size, " \t")] == ']')
+                return line;
+        }
         text += strcspn(text, "\n");
         text += *text == '\n';
     }
-    return 1;
+    return 0;
 }
 
 static int line_of_value(struct value_obj *value)
@@ -327,15 +331,31 @@ static struct value_obj *find_value(
     return value;
 }
 
+/* Keys before any section are in one named default, whose first key libini_config does not list. */
+static int refuse_key_without_section(
+        const char *file, const char *text, struct aliyun_iot_error **error)
+{
+    size_t size;
+    int line = 1;
+
+    for (; *text && strchr("#;\r\n", text[strspn(text, " \t")]); line++)
+        text += strcspn(text, "\n") + 1;
+    size = strcspn(text, "= \t\r\n");
+    return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
+            "%.300s:%d: %.*s: a key must follow a [section]", file, line,
+            (int)(size < VALUE_SHOWN_MAX ? size : VALUE_SHOWN_MAX), text);
+}
+
 static int check_section(const char *file, const char *text, struct ini_cfgobj *config,
         const char *section, struct aliyun_iot_error **error)
 {
     CLEANUP(list_free) char **names = NULL;
+    int line = line_of_section(text, section);
 
+    if (line == 0 && strcmp(section, INI_DEFAULT_SECTION) == 0)
+        return refuse_key_without_section(file, text, error);
     if (!find_key(section, NULL))
-        return bad_settings(error, file, line_of_section(text, section), section,
-                strcmp(section, "default") == 0 ? "a key must follow a [section]"
-                                                : "this section is unknown");
+        return bad_settings(error, file, line, section, "this section is unknown");
     names = ini_get_attribute_list(config, section, NULL, NULL);
     for (char **name = names; name && *name; name++)
         if (!find_key(section, *name))
@@ -365,7 +385,9 @@ static int explain_syntax(
 
     ini_config_get_errors(config, &problems);
     error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "%.300s: %s", file,
-            problems && problems[0] ? problems[0] : "it cannot be parsed");
+            problems && problems[0]
+                    ? problems[0]
+                    : "it cannot be parsed: a [section] or a key has an odd character");
     ini_config_free_errors(problems);
     return 0;
 }
@@ -376,15 +398,19 @@ static int parse(
     CLEANUP(config_file_destroy) struct ini_cfgfile *source = NULL;
     CLEANUP(config_destroy) struct ini_cfgobj *config = NULL;
     CLEANUP(list_free) char **sections = NULL;
+    int problem;
 
     if (text->length == 0)
         return 1;
-    if (ini_config_file_from_mem(text->data, (uint32_t)text->length, &source) != 0 ||
-            ini_config_create(&config) != 0)
+    problem = ini_config_file_from_mem(text->data, (uint32_t)text->length, &source);
+    if (problem != 0 && problem != ENOMEM)
+        return error_set(
+                error, ALIYUN_IOT_REASON_BAD_SETTINGS, "%.300s: it is not UTF-8 text", file);
+    if (problem != 0 || ini_config_create(&config) != 0)
         return error_set_out_of_memory(error);
-    /* No wrapping: a line that begins with a blank is a mistake, not the rest of the one before. */
+    /* No wrapping: an indented line is a line of its own, and not the rest of the one before. */
     if (ini_config_parse(source, INI_STOP_ON_ANY, INI_MV1S_ERROR | INI_MV2S_ERROR | INI_MS_ERROR,
-                INI_PARSE_NOWRAP, config) != 0)
+                INI_PARSE_NOWRAP | INI_PARSE_NO_C_COMMENTS, config) != 0)
         return explain_syntax(file, config, error);
     sections = ini_get_section_list(config, NULL, NULL);
     for (char **section = sections; section && *section; section++)

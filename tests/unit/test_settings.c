@@ -371,6 +371,7 @@ static void an_unknown_section_or_key_is_named_with_its_line(void **state)
     (void)state;
     assert_refused("[cloud]\n\n[clouds]\n", ":3: clouds: this section is unknown");
     assert_refused("# [aws]\n[aws]\nkey = 1\n", ":2: aws: this section is unknown");
+    assert_refused("#\n[ clouds\t]\n", ":2: clouds: this section is unknown");
     assert_refused("[Cloud]\nregion = cn-shanghai\n", ":1: Cloud: this section is unknown");
     assert_refused("[cloud]\n# one\nregio = x\n", ":3: regio: this key is unknown");
     assert_refused("[cloud]\nRegion = x\n", ":2: Region: this key is unknown");
@@ -390,7 +391,8 @@ static void a_key_before_any_section_is_refused(void **state)
 {
     (void)state;
     assert_refused("region = a\n", ":1: region: a key must follow a [section]");
-    assert_refused("# one\n\nregion = a\n[cloud]\n", ":3: region: a key must follow a [section]");
+    assert_refused("# one\n;two\n \n  region = a\nb = c\n[cloud]\n", ":4: ");
+    assert_refused("# one\r\n\r\nregion=a\r\n", ":3: region: a key must follow a [section]");
     assert_refused("[default]\nregion = a\n", ":1: default: this section is unknown");
 }
 
@@ -403,11 +405,44 @@ static void a_line_that_is_no_setting_is_refused_with_its_number(void **state)
     assert_refused("[]\n", "line 1");
 }
 
-static void a_line_that_begins_with_a_blank_is_not_the_rest_of_the_one_before(void **state)
+static void an_indented_line_is_not_the_rest_of_the_one_before(void **state)
+{
+    struct settings *settings = load_text("[cloud]\nregion = a\n  timeout = 1s\n");
+
+    (void)state;
+    assert_string_equal(settings->region, "a");
+    assert_int_equal(settings->timeout, SECOND);
+    settings_free(settings);
+    assert_refused("[cloud]\nregion = cn-\n  shanghai\n", "line 3");
+    assert_refused("[cloud]\nca-file =\n\t/etc/ca.pem\n", "line 3");
+    assert_refused("[cloud]\nca-file = /a\n\tb = c\n", ":3: b: this key is unknown");
+    assert_refused("[cloud]\nca-file = /a\\\nb = c\n", ":3: b: this key is unknown");
+}
+
+static void a_comment_is_a_line_that_begins_with_a_number_sign_or_a_semicolon(void **state)
 {
     (void)state;
-    assert_refused("[cloud]\nregion = cn-\n  shanghai\n", "line 3");
-    assert_refused("[cloud]\nca-file = /a\n\tb = c\n", "line 3");
+    settings_free(load_text("#[clouds]\n;[clouds]\n[cloud]\n#regio = a\n;regio = a\n#"));
+    assert_refused("[cloud]\n/* a comment of C's */\n", "line 2");
+    assert_refused("[cloud]\n// another\n", "line 2");
+    assert_refused("[cloud]\nregion = a # what follows\n", ":2: region: it may hold letters");
+}
+
+static void the_file_may_have_windows_line_ends_and_none_at_its_end(void **state)
+{
+    struct settings *settings = load_text("\xef\xbb\xbf[cloud]\r\nregion = a\r\ntimeout = 1s");
+
+    (void)state;
+    assert_string_equal(settings->region, "a");
+    assert_int_equal(settings->timeout, SECOND);
+    settings_free(settings);
+}
+
+static void text_that_is_not_utf_8_is_refused(void **state)
+{
+    (void)state;
+    assert_refused("[cloud]\nproxy = \xff\xfe\n", "it is not UTF-8 text");
+    assert_refused("[cloud]\nproxy = caf\xe9\n", "it is not UTF-8 text");
 }
 
 static void a_nul_byte_is_refused(void **state)
@@ -421,11 +456,21 @@ static void a_nul_byte_is_refused(void **state)
     assert_file_refused("NUL byte");
 }
 
-static void control_characters_of_a_value_do_not_reach_the_message(void **state)
+static void control_characters_of_the_file_do_not_reach_the_message(void **state)
 {
+    static const char *const texts[] = {
+            "[cloud]\n\x1b[31mregion = a\n", "[cl\x1b[31moud]\n", "[cloud]\nre\x07gion = a\n"};
+
     (void)state;
-    assert_refused("[cloud]\n\x1b[31mregion = a\n", "");
-    assert_refused("[cl\x1b[31moud]\n", "");
+    for (size_t index = 0; index < sizeof(texts) / sizeof(texts[0]); index++) {
+        struct aliyun_iot_error *error = NULL;
+
+        write_text(file, texts[index]);
+        assert_null(settings_load(file, &error));
+        for (const char *place = aliyun_iot_error_message(error); *place; place++)
+            assert_in_range(*place, ' ', '~');
+        aliyun_iot_error_free(error);
+    }
 }
 
 static void a_file_that_is_missing_or_no_file_is_named(void **state)
@@ -459,14 +504,17 @@ static void a_file_of_more_than_a_megabyte_is_refused(void **state)
     free(text);
 }
 
-static void a_long_value_is_cut_in_the_message(void **state)
+static void what_a_message_repeats_of_the_file_is_short(void **state)
 {
-    char text[9000] = "[cloud]\n";
+    char text[2000] = "[cloud]\n", shown[64];
 
     (void)state;
-    memset(text + strlen(text), 'k', 8000);
+    memset(text + strlen(text), 'k', 500);
     strcat(text, " = 1\n");
-    assert_refused(text, ":2: kkkk");
+    memset(shown, 'k', sizeof(shown));
+    strcpy(shown + 60, ": ");
+    assert_refused(text, shown);
+    assert_refused(text + strlen("[cloud]\n"), shown);
 }
 
 /* Makes folder/name and the folders on the way. */
@@ -625,12 +673,15 @@ int main(void)
             TEST(a_repeated_key_or_section_is_refused),
             TEST(a_key_before_any_section_is_refused),
             TEST(a_line_that_is_no_setting_is_refused_with_its_number),
-            TEST(a_line_that_begins_with_a_blank_is_not_the_rest_of_the_one_before),
+            TEST(an_indented_line_is_not_the_rest_of_the_one_before),
+            TEST(a_comment_is_a_line_that_begins_with_a_number_sign_or_a_semicolon),
+            TEST(the_file_may_have_windows_line_ends_and_none_at_its_end),
+            TEST(text_that_is_not_utf_8_is_refused),
             TEST(a_nul_byte_is_refused),
-            TEST(control_characters_of_a_value_do_not_reach_the_message),
+            TEST(control_characters_of_the_file_do_not_reach_the_message),
             TEST(a_file_that_is_missing_or_no_file_is_named),
             TEST(a_file_of_more_than_a_megabyte_is_refused),
-            TEST(a_long_value_is_cut_in_the_message),
+            TEST(what_a_message_repeats_of_the_file_is_short),
             TEST(the_environment_names_the_file_before_the_users_folders),
             TEST(a_file_that_the_environment_names_must_be_there),
             TEST(the_path_is_told_without_reading_the_file),
