@@ -25,7 +25,7 @@ NOT_AFTER = datetime.datetime(2120, 1, 1)
 RSA_KEYS = 8  # generating one takes long, so devices share a few
 
 # Which framing, or which flaw, a device of product a1Bad000000 or a1Framing00 has.
-FRAMINGS = ("lf", "crlf", "literal-newline", "base64", "base64-lines", "pkcs8")
+FRAMINGS = ("plain", "crlf", "literal-newline", "base64", "base64-lines", "pkcs8")
 FLAWS = ("expired", "not-yet-valid", "mismatched-pair", "no-key", "no-certificate",
          "encrypted-key", "two-keys", "generating", "slow-generating", "failed", "garbage",
          "wrong-types")

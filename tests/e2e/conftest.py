@@ -193,8 +193,9 @@ class Machine:
     def run(self, *arguments, timeout=60, environment=None, **options):
         """Runs a program to its end; returns status, standard output and standard error."""
         merged = {**self.environment, **(environment or {})}
+        if "input" not in options:
+            options["stdin"] = subprocess.DEVNULL
         return subprocess.run([str(argument) for argument in arguments], env=merged,
-                              stdin=options.pop("stdin", subprocess.DEVNULL),
                               capture_output=True, text=True, errors="replace", timeout=timeout,
                               cwd=self.directory, **options)
 
