@@ -7,6 +7,7 @@ import shutil
 import ssl
 import subprocess
 import threading
+import time
 
 from conftest import end_process, free_port, wait_for_port
 
@@ -87,6 +88,11 @@ log_type all
                 [shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin"), "-c",
                  str(configuration)], stdout=log, stderr=log)
         wait_for_port(self.port, self.process)
+
+    def await_in_log(self, text, client):
+        while text not in self.log.read_text():
+            assert client.poll() is None, client.communicate()
+            time.sleep(0.02)
 
     def stop(self):
         end_process(self.process)

@@ -120,11 +120,9 @@ def test_mosquitto_clients_exchange_a_message(machine, cloud, broker, server_cer
     identity = machine.identity_file(f"aliyun-iot:{PRODUCTS[product]}/device-1")
     common = ["-h", "localhost", "-p", broker.port, "--cafile", server_certificate / "ca.pem",
               "--cert", identity, "--key", identity, "-t", "topic"]
-    subscriber = machine.start("mosquitto_sub", *common, "-C", "1", "-W", "40", "-d",
+    subscriber = machine.start("mosquitto_sub", *common, "-C", "1", "-W", "40",
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    for line in subscriber.stdout:
-        if "Subscribed" in line:
-            break
+    broker.await_in_log("Sending SUBACK", subscriber)
     publisher = machine.run("mosquitto_pub", *common, "-m", "a message of the device")
     assert publisher.returncode == 0, publisher.stderr
     assert "a message of the device" in subscriber.communicate(timeout=60)[0]
