@@ -338,8 +338,11 @@ static int refuse_key_without_section(
     size_t size;
     int line = 1;
 
-    for (; *text && strchr("#;\r\n", text[strspn(text, " \t")]); line++)
-        text += strcspn(text, "\n") + 1;
+    for (; *text && strchr("#;\r\n", text[strspn(text, " \t")]); line++) {
+        text += strcspn(text, "\n");
+        text += *text == '\n';
+    }
+    text += strspn(text, " \t");
     size = strcspn(text, "= \t\r\n");
     return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
             "%.300s:%d: %.*s: a key must follow a [section]", file, line,

@@ -113,6 +113,7 @@ class Devices:
             directory, "device-intermediate",
             [(NameOID.COMMON_NAME, "Stand-in Device Intermediate")], self.issuer)
         self.rsa_keys = []
+        self._rsa_key(0)  # makes or reads all of them, before anybody waits
         self.issued = {}
         self.generations = {}  # (product, device): how often a new certificate was ordered
         self.deleted = set()

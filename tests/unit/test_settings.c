@@ -97,11 +97,20 @@ static void assert_defaults(const struct settings *settings)
     assert_int_equal(settings->trace_level, TRACE_OFF);
 }
 
+/* A machine that has settings of its own for all users cannot show what holds without them. */
+static void skip_with_system_file(void)
+{
+    if (access("/etc/aliyun-iot/aliyun-iot.conf", F_OK) == 0)
+        skip();
+}
+
 static void without_a_file_all_settings_are_the_defaults(void **state)
 {
-    struct settings *settings = load(NULL);
+    struct settings *settings;
 
     (void)state;
+    skip_with_system_file();
+    settings = load(NULL);
     assert_null(settings->file);
     assert_defaults(settings);
     settings_free(settings);
@@ -391,7 +400,7 @@ static void a_key_before_any_section_is_refused(void **state)
 {
     (void)state;
     assert_refused("region = a\n", ":1: region: a key must follow a [section]");
-    assert_refused("# one\n;two\n \n  region = a\nb = c\n[cloud]\n", ":4: ");
+    assert_refused("# one\n;two\n \n  region = a\nb = c\n[cloud]\n", ":4: region: ");
     assert_refused("# one\r\n\r\nregion=a\r\n", ":3: region: a key must follow a [section]");
     assert_refused("[default]\nregion = a\n", ":1: default: this section is unknown");
 }
@@ -552,6 +561,7 @@ static void the_environment_names_the_file_before_the_users_folders(void **state
     struct settings *settings;
 
     (void)state;
+    skip_with_system_file();
     assert_searched("cn-shanghai");
     make_settings("home/.config/aliyun-iot/aliyun-iot.conf", "[cloud]\nregion = of-home\n");
     assert_searched("of-home");
@@ -592,7 +602,6 @@ static void the_path_is_told_without_reading_the_file(void **state)
     (void)state;
     assert_string_equal(path, "/absent/file");
     free(path);
-    assert_null(settings_path(NULL, &error));
     set_path("ALIYUN_IOT_CONFIG", "absent.conf");
     path = settings_path(NULL, &error);
     assert_string_equal(path, getenv("ALIYUN_IOT_CONFIG"));
