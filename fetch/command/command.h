@@ -22,7 +22,7 @@ int command_pem(int argc, char **argv);
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int fail_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The identity of a URI; NULL after saying why on standard error. */
-struct aliyun_iot_identity *resolve_or_explain(const char *uri);
+/* The identity of a URI, and what the URI limits it to; NULL after saying why on standard error. */
+struct aliyun_iot_identity *resolve_or_explain(const char *uri, enum aliyun_iot_object *object);
 
 #endif

@@ -51,12 +51,12 @@ int fail_usage(const char *format, ...)
     return status;
 }
 
-struct aliyun_iot_identity *resolve_or_explain(const char *uri)
+struct aliyun_iot_identity *resolve_or_explain(const char *uri, enum aliyun_iot_object *object)
 {
     CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *error = NULL;
     struct aliyun_iot_identity *identity = NULL;
 
-    if (!aliyun_iot_identity_resolve(NULL, uri, &identity, NULL, &error))
+    if (!aliyun_iot_identity_resolve(NULL, uri, &identity, object, &error))
         fail("%s", aliyun_iot_error_message(error));
     return identity;
 }

@@ -102,6 +102,7 @@ int command_pem(int argc, char **argv)
 {
     CLEANUP(aliyun_iot_identity_free) struct aliyun_iot_identity *identity = NULL;
     const char *uri = NULL, *path = NULL;
+    enum aliyun_iot_object object;
 
     for (int index = 1; index < argc; index++) {
         if (strcmp(argv[index], "-o") == 0) {
@@ -116,6 +117,10 @@ int command_pem(int argc, char **argv)
     }
     if (!uri)
         return fail_usage("pem takes a URI; see aliyun-iot --help");
-    identity = resolve_or_explain(uri);
-    return identity ? write_to(path, identity, uri) : EXIT_FAILED;
+    identity = resolve_or_explain(uri, &object);
+    if (!identity)
+        return EXIT_FAILED;
+    if (object == ALIYUN_IOT_OBJECT_CERTIFICATE)
+        return fail_usage("pem: a URI with object=cert cannot stand for a private key");
+    return write_to(path, identity, uri);
 }

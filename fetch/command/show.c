@@ -73,7 +73,7 @@ int command_show(int argc, char **argv)
 
     if (argc != 2)
         return fail_usage("show takes one URI; see aliyun-iot --help");
-    identity = resolve_or_explain(argv[1]);
+    identity = resolve_or_explain(argv[1], NULL);
     if (!identity)
         return EXIT_FAILED;
     leaf = leaf_of(identity);

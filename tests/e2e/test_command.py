@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The aliyun-iot command, and what meson install puts where."""
+import os
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+from conftest import BUILD, COMMAND, ROOT
+
+URI = "aliyun-iot://a1X509rsa00/device-1"
+
+
+def test_show_describes_the_certificate_and_never_the_key(machine, cloud):
+    done = machine.run(COMMAND, "show", URI)
+    assert done.returncode == 0, done.stderr
+    fields = dict(line.split(":", 1) for line in done.stdout.splitlines())
+    fields = {name: value.strip() for name, value in fields.items()}
+    device = cloud.control("GET", "/device/a1X509rsa00/device-1")
+    assert fields["subject"] == "CN=Alibaba Cloud IoT Certificate"
+    assert "CN=Alibaba Cloud IoT Operation CA1" in fields["issuer"]
+    assert int(fields["serial"], 16) == int(device["serial"])
+    assert fields["CertSN"] == device["sn"]
+    assert fields["key"] == "RSA 2048 bits"
+    assert fields["fingerprint"].replace(":", "").lower() == "sha256 " + device["fingerprint"]
+    assert fields["not after"].startswith("Jan  1 00:00:00 2120")
+    assert fields["RequestId"] == cloud.calls()[0]["request_id"]
+    for line in device["key"].splitlines():
+        assert line not in done.stdout
+
+
+def test_pem_writes_chain_and_identity_block_and_no_secret(machine, cloud):
+    path = machine.identity_file("aliyun-iot://a1X509chain/device-1")
+    text = path.read_text()
+    assert text.count("BEGIN CERTIFICATE") == 2
+    assert text.count("BEGIN ALIYUN-IOT IDENTITY") == 1
+    assert "PRIVATE KEY" not in text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert [entry.name for entry in machine.directory.glob("identity.pem*")] == ["identity.pem"]
+    assert machine.run(COMMAND, "pem", "aliyun-iot://a1X509chain/device-1").stdout == text
+
+
+def test_pem_replaces_a_file_whole_or_not_at_all(machine):
+    path = machine.identity_file(URI)
+    before = path.read_text()
+    done = machine.run(COMMAND, "pem", "aliyun-iot://a1X509rsa00/nowhere", "-o", path)
+    assert done.returncode == 1
+    assert path.read_text() == before
+    done = machine.run(COMMAND, "pem", URI, "-o", machine.directory / "no" / "folder.pem")
+    assert done.returncode == 1
+    assert "No such file or directory" in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_a_full_disk_is_an_error(machine):
+    done = machine.run("sh", "-c", f"{COMMAND} show {URI} >/dev/full")
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert machine.run(COMMAND, "pem", URI, "-o", "/dev/full").returncode == 1
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["frobnicate"], ["show"], ["show", URI, URI], ["pem"], ["pem", URI, "-o"],
+    ["pem", URI, "--verbose"], ["pem", URI + "?object=cert"]], ids=" ".join)
+def test_wrong_usage_is_status_2_and_one_line(machine, arguments):
+    done = machine.run(COMMAND, *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_help_and_version_are_on_standard_output(machine):
+    assert machine.run(COMMAND, "--version").stdout.startswith("aliyun-iot ")
+    for arguments in (["--help"], ["show", "--help"], ["pem", "--help"]):
+        done = machine.run(COMMAND, *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Usage: aliyun-iot" in done.stdout
+
+
+def test_meson_install_puts_everything_in_its_place(machine):
+    meson = shutil.which("meson", path="/usr/bin:/usr/local/bin:" + os.environ["PATH"])
+    subprocess.run([meson, "install", "-C", str(BUILD), "--no-rebuild", "--quiet", "--destdir",
+                    str(machine.directory / "root")], check=True, capture_output=True)
+    root = machine.directory / "root"
+    installed = {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+    modules = subprocess.run(["pkg-config", "--variable=modulesdir", "libcrypto"],
+                             capture_output=True, text=True, check=True).stdout.strip()
+    assert f"{modules.lstrip('/')}/aliyun-iot.so" in installed
+    for ending in ("/bin/aliyun-iot", "/libaliyun-iot.so.0", "/include/aliyun-iot/identity.h",
+                   "/include/aliyun-iot/error.h", "/pkgconfig/aliyun-iot.pc",
+                   "/man1/aliyun-iot.1", "/man5/aliyun-iot.conf.5",
+                   "/man7/provider-aliyun-iot.7"):
+        assert any(path.endswith(ending) for path in installed), ending
+    library = next(path for path in root.rglob("libaliyun-iot.so.0"))
+    cnf = machine.directory / "openssl.cnf"
+    text = cnf.read_text()
+    cnf.write_text(text.replace(str(BUILD / "provider"), str(root) + modules))
+    done = machine.run("openssl", "storeutl", "-noout", URI, environment={
+        "LD_LIBRARY_PATH": str(library.parent)})
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_module_exports_one_function_and_links_libcrypto_alone():
+    module = BUILD / "provider" / "aliyun-iot.so"
+    symbols = subprocess.run(["nm", "-D", "--defined-only", str(module)], capture_output=True,
+                             text=True, check=True).stdout.split()
+    if not os.environ.get("ALIYUN_IOT_SANITIZED"):
+        assert symbols[1:] == ["T", "OSSL_provider_init"]
+    needed = subprocess.run(["readelf", "-d", str(module)], capture_output=True, text=True,
+                            check=True).stdout
+    needed = {line.split("[")[1].split(".so")[0] for line in needed.splitlines()
+              if "NEEDED" in line}
+    assert needed - {"libasan", "libubsan", "libtsan"} == {"libcrypto", "libc"}
+
+
+def test_the_tree_has_only_the_folders_that_it_should():
+    names = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True,
+                           text=True, check=False)
+    if names.returncode != 0:
+        pytest.skip("this is no git checkout")
+    top = {name.split("/")[0] for name in names.stdout.splitlines()}
+    assert {name for name in top if not name.startswith(".")} <= {
+        "meson.build", "meson.options", "provider", "fetch", "include", "tests", "conf",
+        "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md"}
