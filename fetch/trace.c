@@ -49,13 +49,14 @@ __attribute__((format(printf, 2, 0))) static bool append_text(
 static void write_line(const char *file, const BUF_MEM *line)
 {
     bool to_stderr = strcmp(file, "stderr") == 0;
-    int out = to_stderr ? STDERR_FILENO
-                        : open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    /* A FIFO that nobody reads must not stop the program. */
+    int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    int out = to_stderr ? STDERR_FILENO : open(file, flags, 0600);
 
     if (out < 0)
         return;
-    if (write(out, line->data, line->length) < 0 && !to_stderr)
-        errno = 0;
+    if (write(out, line->data, line->length) < 0)
+        errno = 0; /* the result must be used, and there is nobody to tell */
     if (!to_stderr)
         close(out);
 }

@@ -615,13 +615,13 @@ static void the_environment_switches_the_trace_on(void **state)
 
     (void)state;
     setenv("ALIYUN_IOT_TRACE", "", 1);
-    settings = load(NULL);
+    settings = load_text("");
     assert_null(settings->trace_file);
     assert_int_equal(settings->trace_level, TRACE_OFF);
     settings_free(settings);
 
     setenv("ALIYUN_IOT_TRACE", "/tmp/trace.log", 1);
-    settings = load(NULL);
+    settings = load_text("");
     assert_string_equal(settings->trace_file, "/tmp/trace.log");
     assert_int_equal(settings->trace_level, TRACE_INFO);
     settings_free(settings);
