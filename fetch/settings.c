@@ -19,8 +19,8 @@
 #include "read_file.h"
 
 enum {
-    SETTINGS_MAX = 1024 * 1024, /* bytes of the file */
-    VALUE_SHOWN_MAX = 60        /* bytes of a value that an error message repeats */
+    SETTINGS_MAX = 64 * 1024, /* bytes of the file */
+    VALUE_SHOWN_MAX = 60      /* bytes of a value that an error message repeats */
 };
 
 static const char system_file[] = "/etc/aliyun-iot/aliyun-iot.conf";

@@ -2,6 +2,7 @@
 /* ~/.alibabacloud/credentials, the file of the Alibaba Cloud SDKs. */
 #include "credentials_source.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,7 @@ static struct credentials *parse(const struct credentials_search *search, const 
     CLEANUP(config_file_destroy) struct ini_cfgfile *source = NULL;
     CLEANUP(config_destroy) struct ini_cfgobj *config = NULL;
     CLEANUP(free) char *place = NULL;
+    int problem;
 
     if (!section)
         section = credentials_environment("ALIBABA_CLOUD_PROFILE");
@@ -67,8 +69,10 @@ static struct credentials *parse(const struct credentials_search *search, const 
     }
     if (text->length == 0)
         return credentials_refuse(error, place, "the file is empty");
-    if (ini_config_file_from_mem(text->data, (uint32_t)text->length, &source) != 0 ||
-            ini_config_create(&config) != 0) {
+    problem = ini_config_file_from_mem(text->data, (uint32_t)text->length, &source);
+    if (problem != 0 && problem != ENOMEM)
+        return credentials_refuse(error, place, "the file is not UTF-8 text");
+    if (problem != 0 || ini_config_create(&config) != 0) {
         error_set_out_of_memory(error);
         return NULL;
     }

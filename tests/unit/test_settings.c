@@ -499,9 +499,9 @@ static void a_file_that_is_missing_or_no_file_is_named(void **state)
     assert_file_refused("not a regular file");
 }
 
-static void a_file_of_more_than_a_megabyte_is_refused(void **state)
+static void a_file_of_more_than_64_kilobytes_is_refused(void **state)
 {
-    size_t size = 1024 * 1024 + 1;
+    size_t size = 64 * 1024 + 1;
     char *text = malloc(size);
 
     (void)state;
@@ -689,7 +689,7 @@ int main(void)
             TEST(a_nul_byte_is_refused),
             TEST(control_characters_of_the_file_do_not_reach_the_message),
             TEST(a_file_that_is_missing_or_no_file_is_named),
-            TEST(a_file_of_more_than_a_megabyte_is_refused),
+            TEST(a_file_of_more_than_64_kilobytes_is_refused),
             TEST(what_a_message_repeats_of_the_file_is_short),
             TEST(the_environment_names_the_file_before_the_users_folders),
             TEST(a_file_that_the_environment_names_must_be_there),
