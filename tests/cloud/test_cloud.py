@@ -1,0 +1,395 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stand-in itself: it takes what the real gateway takes, and refuses what that refuses."""
+import base64
+import calendar
+import hashlib
+import hmac
+import http.client
+import json
+import pathlib
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+import xml.etree.ElementTree
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtensionOID, NameOID
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import account  # noqa: E402
+import signature  # noqa: E402
+
+VECTORS = json.loads((HERE.parent / "signature-vectors.json").read_text())
+PRODUCT = "a1X509rsa00"
+
+
+# The signatures, from the fields of the official SDKs' vectors
+
+@pytest.mark.parametrize("vector", VECTORS["percent_encode"], ids=lambda v: repr(v["input"])[:30])
+def test_percent_encoding_is_that_of_the_sdks(vector):
+    assert signature.percent_encode(vector["input"]) == vector["output"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["v1"] + VECTORS["official_v1"], ids=lambda v: v["id"])
+def test_rpc_signatures_are_those_of_the_sdks(vector):
+    to_sign = signature.rpc_string_to_sign(vector["method"], vector["params"].items())
+    assert to_sign == vector["string_to_sign"]
+    secret = vector.get("access_key_secret") or vector["secret"]
+    expected = vector.get("expect") or vector["signature"]
+    assert signature.rpc_signature(to_sign, secret) == expected
+
+
+@pytest.mark.parametrize("vector", VECTORS["v3"] + VECTORS["official_v3"], ids=lambda v: v["id"])
+def test_acs3_signatures_are_those_of_the_sdks(vector):
+    headers = vector["signed_headers"]
+    canonical = signature.acs3_canonical_request(
+        vector["method"], vector["pathname"], vector["query"].items(), headers, sorted(headers),
+        hashlib.sha256(vector["body"].encode()).hexdigest())
+    given = signature.parse_acs3_authorization(vector["authorization"])
+    assert given[1] == sorted(headers)
+    assert given[2] == signature.acs3_signature(signature.acs3_string_to_sign(canonical),
+                                                vector["access_key_secret"])
+
+
+# A client of its own, which shares nothing with the stand-in's signature.py
+
+def quote(text):
+    return urllib.parse.quote(str(text), safe="-_.~")
+
+
+def query_string(parameters):
+    return "&".join(f"{quote(name)}={quote(parameters[name])}" for name in sorted(parameters))
+
+
+class Client:
+    def __init__(self, endpoint, ca):
+        self.endpoint = endpoint
+        self.ca = ca
+        self.host = endpoint.partition("://")[2]
+        self.opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(ca))))
+
+    def send(self, method, query, headers, body):
+        request = urllib.request.Request(f"{self.endpoint}/?{query}", data=body, headers=headers,
+                                         method=method)
+        try:
+            with self.opener.open(request, timeout=30) as answer:
+                return answer.status, answer.headers, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, error.read()
+
+    def acs3(self, device="device-1", product=PRODUCT, key=account.FULL_KEY, token=None,
+             method="POST", date=None, nonce=None, tamper=None, extra=None,
+             action="QueryDeviceCert", version="2018-01-20", accept="application/json"):
+        parameters = {"ProductKey": product, "DeviceName": device, **(extra or {})}
+        parameters = {name: value for name, value in parameters.items() if value is not None}
+        headers = {
+            "host": self.host, "x-acs-action": action, "x-acs-version": version,
+            "x-acs-date": date or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "x-acs-signature-nonce": nonce or uuid.uuid4().hex,
+            "x-acs-content-sha256": hashlib.sha256(b"").hexdigest()}
+        if token:
+            headers.update({"x-acs-accesskey-id": key[0], "x-acs-security-token": token})
+        names = ";".join(sorted(headers))
+        canonical = "\n".join([method, "/", query_string(parameters)] +
+                              [f"{name}:{headers[name]}" for name in sorted(headers)] +
+                              ["", names, headers["x-acs-content-sha256"]])
+        to_sign = "ACS3-HMAC-SHA256\n" + hashlib.sha256(canonical.encode()).hexdigest()
+        sign = hmac.new(key[1].encode(), to_sign.encode(), hashlib.sha256).hexdigest()
+        headers["Authorization"] = (f"ACS3-HMAC-SHA256 Credential={key[0]},SignedHeaders={names},"
+                                    f"Signature={sign}")
+        headers["Accept"] = accept
+        body = b"" if method == "POST" else None
+        request = {"parameters": parameters, "headers": headers, "body": body}
+        if tamper:
+            tamper(request)
+        if request["body"] is not None and "Content-Type" not in request["headers"]:
+            return self.send_without_type(method, request)
+        return self.send(method, query_string(request["parameters"]), request["headers"],
+                         request["body"])
+
+    def send_without_type(self, method, request):
+        """urllib would add a Content-Type of its own, which would have to be signed."""
+        connection = http.client.HTTPSConnection(
+            self.host, context=ssl.create_default_context(cafile=str(self.ca)), timeout=30)
+        connection.putrequest(method, f"/?{query_string(request['parameters'])}", skip_host=True,
+                              skip_accept_encoding=True)
+        for name, value in request["headers"].items():
+            connection.putheader(name, value)
+        connection.putheader("Content-Length", str(len(request["body"])))
+        connection.endheaders(request["body"])
+        answer = connection.getresponse()
+        result = answer.status, answer.headers, answer.read()
+        connection.close()
+        return result
+
+    def rpc(self, device="device-1", key=account.FULL_KEY, method="POST", tamper=None, token=None,
+            form="JSON"):
+        parameters = {
+            "Action": "QueryDeviceCert", "Version": "2018-01-20", "Format": form,
+            "AccessKeyId": key[0], "SignatureMethod": "HMAC-SHA1", "SignatureVersion": "1.0",
+            "SignatureNonce": uuid.uuid4().hex, "ProductKey": PRODUCT, "DeviceName": device,
+            "Timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        if token:
+            parameters["SecurityToken"] = token
+        to_sign = f"{method}&%2F&{quote(query_string(parameters))}"
+        digest = hmac.new(f"{key[1]}&".encode(), to_sign.encode(), hashlib.sha1).digest()
+        parameters["Signature"] = base64.b64encode(digest).decode()
+        if tamper:
+            tamper(parameters)
+        if method == "GET":
+            return self.send("GET", query_string(parameters), {}, None)
+        return self.send("POST", "", {"Content-Type": "application/x-www-form-urlencoded"},
+                         query_string(parameters).encode())
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cloud")
+    process = subprocess.Popen([sys.executable, str(HERE), "--directory", str(folder)],
+                               stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    information = json.loads((folder / "cloud.json").read_text())
+    client = Client(information["endpoint"], folder / "ca.pem")
+    client.folder = folder
+    client.control_url = information["control"]
+    yield client
+    process.terminate()
+    assert process.wait(timeout=10) == 0
+    process.stdout.close()
+
+
+@pytest.fixture
+def client(cloud):
+    def control(method, path, body=None):
+        request = urllib.request.Request(cloud.control_url + path, method=method,
+                                         data=json.dumps(body or {}).encode())
+        return json.loads(cloud.opener.open(request, timeout=30).read())
+    cloud.control = control
+    control("POST", "/reset")
+    control("POST", "/rate", {"rate": 1000})
+    return cloud
+
+
+def code_of(result):
+    return json.loads(result[2]).get("Code")
+
+
+def information_of(result):
+    answer = json.loads(result[2])
+    assert answer["Success"] is True, answer
+    return answer["DeviceCertInfo"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_both_signatures_are_taken_by_both_methods(client, method):
+    assert information_of(client.acs3(method=method))["Status"] == 2
+    assert information_of(client.rpc(method=method))["Status"] == 2
+
+
+def test_a_certificate_is_shaped_as_the_platforms(client):
+    information = information_of(client.acs3())
+    certificate = x509.load_pem_x509_certificate(information["Certificate"].encode())
+    assert certificate.subject.rfc4514_string() == "CN=Alibaba Cloud IoT Certificate"
+    assert certificate.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == \
+        "Alibaba Cloud IoT Operation CA1"
+    assert (certificate.not_valid_before.year, certificate.not_valid_after.year) == (2020, 2120)
+    assert certificate.serial_number.bit_length() <= 56
+    assert str(certificate.serial_number) == information["CertSN"]
+    for oid in (ExtensionOID.KEY_USAGE, ExtensionOID.BASIC_CONSTRAINTS):
+        assert certificate.extensions.get_extension_for_oid(oid).critical
+    assert len(certificate.extensions) == 2
+    assert information["PrivateKey"].startswith("-----BEGIN RSA PRIVATE KEY-----")
+    key = serialization.load_pem_private_key(information["PrivateKey"].encode(), None)
+    assert key.key_size == 2048
+    assert key.public_key().public_numbers() == certificate.public_key().public_numbers()
+
+
+def test_a_device_keeps_its_certificate_and_has_its_own(client):
+    first = information_of(client.acs3())["CertSN"]
+    assert information_of(client.acs3())["CertSN"] == first
+    assert information_of(client.acs3(device="device-2"))["CertSN"] != first
+
+
+def test_xml_is_the_default_and_json_must_be_asked_for(client):
+    status, headers, body = client.acs3(accept="*/*")
+    assert headers["Content-Type"].startswith("text/xml")
+    root = xml.etree.ElementTree.fromstring(body)
+    assert root.tag == "QueryDeviceCertResponse"
+    assert root.findtext("Success") == "true"
+    assert root.findtext("DeviceCertInfo/Status") == "2"
+    root = xml.etree.ElementTree.fromstring(client.rpc(form="XML", key=("x", "y"))[2])
+    assert (root.tag, root.findtext("Code")) == ("Error", "InvalidAccessKeyId.NotFound")
+
+
+def change_header(name, value):
+    def tamper(request):
+        if value is None:
+            del request["headers"][name]
+        else:
+            request["headers"][name] = value
+    return tamper
+
+
+def change_parameter(request):
+    request["parameters"]["DeviceName"] = "device-2"
+
+
+def change_body(request):
+    request["body"] = b"x"
+
+
+@pytest.mark.parametrize("tamper, code", [
+    (change_header("x-acs-date", "2018-01-01T00:00:00Z"), "InvalidTimeStamp.Expired"),
+    (change_header("x-acs-date", "yesterday"), "InvalidTimeStamp.Format"),
+    (change_header("x-acs-signature-nonce", "other"), "SignatureDoesNotMatch"),
+    (change_header("x-acs-extra", "unsigned"), "IncompleteSignature"),
+    (change_header("x-acs-content-sha256", "0" * 64), "InvalidContentSha256"),
+    (change_header("x-acs-date", None), "MissingDate"),
+    (change_header("x-acs-signature-nonce", None), "MissingSignatureNonce"),
+    (change_header("Authorization", "Basic x"), "IncompleteSignature"),
+    (change_header("Content-Type", "text/plain"), "IncompleteSignature"),
+    (change_parameter, "SignatureDoesNotMatch"),
+    (change_body, "InvalidContentSha256"),
+])
+def test_an_acs3_request_that_was_tampered_with_is_refused(client, tamper, code):
+    result = client.acs3(tamper=tamper)
+    assert (result[0] // 100, code_of(result)) == (4, code)
+
+
+@pytest.mark.parametrize("name, value, code", [
+    ("DeviceName", "device-2", "SignatureDoesNotMatch"),
+    ("Timestamp", "2018-01-01T00:00:00Z", "InvalidTimeStamp.Expired"),
+    ("Signature", "AAAA", "SignatureDoesNotMatch"),
+    ("Extra", "1", "SignatureDoesNotMatch"),
+    ("SignatureMethod", "HMAC-MD5", "IncompleteSignature"),
+])
+def test_an_rpc_request_that_was_tampered_with_is_refused(client, name, value, code):
+    assert code_of(client.rpc(tamper=lambda parameters: parameters.update({name: value}))) == code
+
+
+def test_time_stamps_may_be_15_minutes_off(client):
+    def date(offset):
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + offset))
+    assert information_of(client.acs3(date=date(-14 * 60)))
+    assert information_of(client.acs3(date=date(14 * 60)))
+    assert code_of(client.acs3(date=date(-16 * 60))) == "InvalidTimeStamp.Expired"
+    assert code_of(client.acs3(date=date(16 * 60))) == "InvalidTimeStamp.Expired"
+
+
+def test_a_nonce_serves_once(client):
+    assert information_of(client.acs3(nonce="the-same"))
+    assert code_of(client.acs3(nonce="the-same")) == "SignatureNonceUsed"
+
+
+@pytest.mark.parametrize("send", ["acs3", "rpc"])
+def test_keys_and_tokens_are_checked(client, send):
+    send = getattr(client, send)
+    assert code_of(send(key=("LTAIunknown", "x"))) == "InvalidAccessKeyId.NotFound"
+    assert code_of(send(key=(account.FULL_KEY[0], "wrong"))) == "SignatureDoesNotMatch"
+    assert code_of(send(key=account.REFUSED_KEY)) == "NoPermission"
+    assert information_of(send(key=account.STS_KEY, token=account.STS_TOKEN))
+    assert code_of(send(key=account.STS_KEY)) == "MissingSecurityToken"
+    assert code_of(send(key=account.STS_KEY, token="wrong")) == \
+        "InvalidSecurityToken.MismatchWithAccessKey"
+    assert code_of(send(key=account.FULL_KEY, token=account.STS_TOKEN)) == \
+        "InvalidSecurityToken.MismatchWithAccessKey"
+    assert code_of(send(key=account.EXPIRED_STS_KEY, token=account.EXPIRED_STS_TOKEN)) == \
+        "InvalidSecurityToken.Expired"
+
+
+@pytest.mark.parametrize("arguments, code", [
+    ({"product": "a1Nowhere00"}, "iot.prod.NotExistedProduct"),
+    ({"product": "not-a-key!"}, "iot.prod.InvalidFormattedProductkey"),
+    ({"device": "nowhere"}, "iot.device.NotExistedDevice"),
+    ({"device": "x"}, "iot.device.InvalidFormattedDeviceName"),
+    ({"product": "a1Instance0"}, "iot.prod.NotExistedProduct"),
+    ({"extra": {"IotInstanceId": "iot-unknown"}}, "iot.Sre.IotInstanceNotFound"),
+    ({"product": "a1Secret000"}, "iot.device.NotX509Device"),
+])
+def test_what_does_not_exist_is_an_error_of_the_product(client, arguments, code):
+    status, _, body = client.acs3(**arguments)
+    answer = json.loads(body)
+    assert (status, answer["Success"], answer["Code"]) == (200, False, code)
+    assert answer["ErrorMessage"] and answer["RequestId"]
+
+
+@pytest.mark.parametrize("arguments, code", [
+    ({"product": None}, "MissingProductKey"), ({"device": None}, "MissingDeviceName"),
+    ({"action": "DeleteDevice"}, "InvalidApi.NotFound"), ({"version": "2017-04-20"}, "InvalidVersion")])
+def test_a_wrong_call_is_an_error_of_the_gateway(client, arguments, code):
+    status, _, body = client.acs3(**arguments)
+    answer = json.loads(body)
+    assert (status // 100, answer["Code"]) == (4, code)
+    assert {"RequestId", "HostId", "Message", "Recommend"} <= set(answer)
+
+
+def test_an_instance_must_be_named_for_its_products_and_no_others(client):
+    instance = {"IotInstanceId": "iot-cn-0pp1n8t0001"}
+    assert information_of(client.acs3(product="a1Instance0", extra=instance))
+    assert code_of(client.acs3(extra=instance)) == "iot.prod.NotExistedProduct"
+
+
+def test_the_eleventh_call_within_a_second_is_throttled(client):
+    client.control("POST", "/rate", {"rate": 10, "retry_after": 700})
+    results = [client.acs3() for _ in range(11)]
+    if all(code_of(result) is None for result in results):
+        pytest.skip("this machine needs more than a second for eleven calls")
+    assert [code_of(result) for result in results] == [None] * 10 + ["Throttling.User"]
+    assert results[-1][0] == 400
+    assert results[-1][1]["x-acs-retry-after"] == "700"
+    assert client.control("GET", "/counts")["throttled"] == 1
+
+
+def test_a_device_in_generation_is_ready_after_some_questions(client):
+    client.control("POST", f"/device/{PRODUCT}/device-1", {"generating": 2})
+    assert [information_of(client.acs3())["Status"] for _ in range(3)] == [0, 0, 2]
+
+
+def test_a_certificate_can_be_renewed_and_a_device_deleted(client):
+    before = information_of(client.acs3())["CertSN"]
+    client.control("POST", f"/device/{PRODUCT}/device-1", {"reissue": True})
+    assert information_of(client.acs3())["CertSN"] != before
+    client.control("POST", f"/device/{PRODUCT}/device-1", {"delete": True})
+    assert code_of(client.acs3()) == "iot.device.NotExistedDevice"
+
+
+def test_the_clock_can_be_set(client):
+    client.control("POST", "/clock", {"offset": 86400})
+    result = client.acs3()
+    assert code_of(result) == "InvalidTimeStamp.Expired"
+    date = calendar.timegm(time.strptime(result[1]["Date"], "%a, %d %b %Y %H:%M:%S GMT"))
+    assert abs(date - time.time() - 86400) < 60
+
+
+def test_faults_happen_as_often_as_ordered(client):
+    client.control("POST", "/faults", {"match": {"device": "device-1"}, "times": 1,
+                                       "fault": {"code": "ServiceUnavailable", "status": 503}})
+    assert information_of(client.acs3(device="device-2"))
+    assert client.acs3()[0] == 503
+    assert information_of(client.acs3())
+
+
+def test_requests_are_logged_without_secrets(client):
+    client.acs3()
+    entry, = client.control("GET", "/requests")
+    assert entry["action"] == "QueryDeviceCert"
+    assert (entry["product"], entry["device"]) == (PRODUCT, "device-1")
+    assert entry["access_key_id"] == account.FULL_KEY[0]
+    text = (client.folder / "requests.jsonl").read_text()
+    assert account.FULL_KEY[1] not in text
+    assert "PRIVATE KEY" not in text
+
+
+def test_private_keys_lie_in_private_files(client):
+    for name in ("server.key", "device-ca.key", "device-keys.pem"):
+        assert (client.folder / name).stat().st_mode & 0o077 == 0
