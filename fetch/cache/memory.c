@@ -411,12 +411,14 @@ void memory_cache_unlock(struct memory_cache *cache)
 }
 
 /*
- * The parent's calls do not exist here. Their flights are left as they lie, since a condition that
- * another process's threads waited on cannot be taken down.
+ * The parent's calls do not exist here, and nobody waits for them. Their conditions, which threads
+ * of the parent wait at, are not taken down but forgotten.
  */
 void memory_cache_forked(struct memory_cache *cache)
 {
-    for (struct cache_entry *entry = cache->newest; entry; entry = entry->older)
+    for (struct cache_entry *entry = cache->newest; entry; entry = entry->older) {
+        free(entry->flight);
         entry->flight = NULL;
+    }
     cache->background_flights = 0;
 }
