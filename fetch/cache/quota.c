@@ -100,7 +100,7 @@ static int name_file(
     }
     if (!context || !EVP_Q_digest(context, "SHA256", NULL, both, strlen(both), digest, NULL))
         return 0;
-    memcpy(name, "quota-", 6);
+    snprintf(name, 7, "quota-");
     for (size_t index = 0; index < sizeof(digest); index++)
         snprintf(name + 6 + 2 * index, 3, "%02x", digest[index]);
     return 1;
