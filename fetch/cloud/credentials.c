@@ -25,8 +25,11 @@ static const struct {
     credentials_source *find;
 } sources[] = {
         {"environment", credentials_from_environment},
+        {"oidc", credentials_from_oidc},
         {"cli-profile", credentials_from_cli_profile},
         {"ini-profile", credentials_from_ini_profile},
+        {"ecs-metadata", credentials_from_ecs_metadata},
+        {"credentials-uri", credentials_from_uri},
 };
 
 enum { SOURCE_COUNT = sizeof(sources) / sizeof(sources[0]) };
@@ -57,7 +60,7 @@ void credentials_free(struct credentials *credentials)
     free(credentials);
 }
 
-static struct credentials *reference(struct credentials *credentials)
+struct credentials *credentials_reference(struct credentials *credentials)
 {
     __atomic_add_fetch(&credentials->references, 1, __ATOMIC_RELAXED);
     return credentials;
@@ -234,7 +237,7 @@ static struct credentials *get_fresh(struct credentials_store *store)
 
     pthread_mutex_lock(&store->lock);
     if (store->current && !store->rejected && is_fresh(store->current))
-        credentials = reference(store->current);
+        credentials = credentials_reference(store->current);
     pthread_mutex_unlock(&store->lock);
     return credentials;
 }
@@ -246,7 +249,7 @@ static struct credentials *get_valid(struct credentials_store *store)
 
     pthread_mutex_lock(&store->lock);
     if (store->current && !store->rejected && is_valid(store->current))
-        credentials = reference(store->current);
+        credentials = credentials_reference(store->current);
     pthread_mutex_unlock(&store->lock);
     return credentials;
 }
@@ -255,7 +258,7 @@ static void keep(struct credentials_store *store, struct credentials *found)
 {
     pthread_mutex_lock(&store->lock);
     credentials_free(store->current);
-    store->current = reference(found);
+    store->current = credentials_reference(found);
     store->rejected = false;
     pthread_mutex_unlock(&store->lock);
     trace(store->settings, TRACE_INFO, "credentials source=%s expiration=%lld", found->source,

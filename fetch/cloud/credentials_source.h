@@ -22,8 +22,14 @@ typedef struct credentials *credentials_source(
         const struct credentials_search *search, struct aliyun_iot_error **error);
 
 credentials_source credentials_from_environment;
+credentials_source credentials_from_oidc;
 credentials_source credentials_from_cli_profile;
 credentials_source credentials_from_ini_profile;
+credentials_source credentials_from_ecs_metadata;
+credentials_source credentials_from_uri;
+
+/* One more reference. Returns credentials. */
+struct credentials *credentials_reference(struct credentials *credentials);
 
 /*
  * Copies the parts into new credentials after checking that they can stand in a header.

@@ -192,6 +192,8 @@ class Machine:
 
     def run(self, *arguments, timeout=60, environment=None, **options):
         """Runs a program to its end; returns status, standard output and standard error."""
+        if arguments[0] == "curl" and sanitizer_environment():
+            pytest.skip("curl stands still in setlocale() under a preloaded sanitizer")
         merged = {**self.environment, **(environment or {})}
         if "input" not in options:
             options["stdin"] = subprocess.DEVNULL

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from conftest import BUILD
+from conftest import BUILD, sanitizer_environment
 
 FLEET = BUILD / "tests" / "programs" / "fleet"
 FORKER = BUILD / "tests" / "programs" / "forker"
@@ -49,9 +49,11 @@ def test_64_threads_that_want_one_device_make_one_call(fleet_machine, cloud):
     assert len(cloud.calls()) == 1
 
 
+@pytest.mark.skipif(bool(sanitizer_environment()), reason="a sanitizer delays what must be even")
 def test_a_fleet_of_2000_devices_is_fetched_at_the_full_quota_without_a_throttled_call(
         fleet_machine, cloud):
-    rate = 194
+    # A tenth below the limit: what a busy machine delays may arrive closer together.
+    rate = 180
     fleet_machine.write_settings("timeout = 60s", quota=f"rate = {rate}", trace="level = off")
     # The certificates exist already, as in the real cloud: issuing them is no part of the fetch.
     serials = {uri: str(cloud.serial(PRODUCT, uri.rpartition("/")[2])) for uri in uris(0, 2000)}
