@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ~/.aliyun/config.json, the file of the aliyun command line. */
-#include "credentials_source.h"
+#include "credentials_temporary.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,10 @@
 #include "../read_file.h"
 #include "json.h"
 
-enum { PROFILE_FILE_MAX = 1024 * 1024 };
+enum {
+    PROFILE_FILE_MAX = 1024 * 1024,
+    CHAIN_MAX = 8 /* source profiles behind each other */
+};
 
 DEFINE_CLEANUP(char *, free);
 
@@ -40,21 +43,177 @@ static const cJSON *find_profile(const cJSON *file, const char *name)
     return NULL;
 }
 
+/* What a profile is read with. */
+struct reading {
+    const struct credentials_search *search;
+    const cJSON *file;
+    const char *place;
+    int depth; /* of source profiles */
+};
+
 static struct credentials *read_profile(
-        const cJSON *profile, const char *place, struct aliyun_iot_error **error)
+        const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error);
+
+/* A duration may be written as a number or as a string. */
+static void format_duration(const cJSON *profile, char text[24])
 {
-    const char *mode = json_string(profile, "mode");
-    const char *id = json_string(profile, "access_key_id");
-    const char *secret = json_string(profile, "access_key_secret");
+    const cJSON *seconds = cJSON_GetObjectItemCaseSensitive(profile, "expired_seconds");
+
+    text[0] = '\0';
+    if (cJSON_IsNumber(seconds) && seconds->valuedouble >= 1 && seconds->valuedouble <= 86400)
+        snprintf(text, 24, "%d", seconds->valueint);
+    else if (cJSON_IsString(seconds))
+        snprintf(text, 24, "%.23s", seconds->valuestring);
+}
+
+static struct credentials *assume_role(const struct reading *reading, const cJSON *profile,
+        struct credentials *base, struct aliyun_iot_error **error)
+{
+    char duration[24];
+    const struct role_request role = {
+            .role_arn = json_string(profile, "ram_role_arn"),
+            .session_name = json_string(profile, "ram_session_name"),
+            .duration = duration,
+            .policy = json_string(profile, "policy"),
+            .external_id = json_string(profile, "external_id"),
+            .region = json_string(profile, "sts_region"),
+    };
+
+    format_duration(profile, duration);
+    return credentials_assume_role(reading->search, base, &role, reading->place, error);
+}
+
+static struct credentials *read_static(
+        const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error)
+{
+    return credentials_new(json_string(profile, "access_key_id"),
+            json_string(profile, "access_key_secret"), json_string(profile, "sts_token"), 0,
+            reading->place, error);
+}
+
+static struct credentials *read_ak(
+        const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error)
+{
+    return credentials_new(json_string(profile, "access_key_id"),
+            json_string(profile, "access_key_secret"), NULL, 0, reading->place, error);
+}
+
+static struct credentials *read_sts_token(
+        const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error)
+{
     const char *token = json_string(profile, "sts_token");
 
-    if (!mode || strcasecmp(mode, "AK") == 0)
-        return credentials_new(id, secret, NULL, 0, place, error);
-    if (strcasecmp(mode, "StsToken") != 0)
-        return credentials_refuse(error, place, "mode %.40s is not supported", mode);
     if (!token || !*token)
-        return credentials_refuse(error, place, "mode StsToken needs sts_token");
-    return credentials_new(id, secret, token, 0, place, error);
+        return credentials_refuse(error, reading->place, "mode StsToken needs sts_token");
+    return read_static(reading, profile, error);
+}
+
+static struct credentials *read_role(
+        const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error)
+{
+    CLEANUP(credentials_free) struct credentials *base = read_static(reading, profile, error);
+
+    return base ? assume_role(reading, profile, base, error) : NULL;
+}
+
+/* A role that the role of the machine may take. */
+static struct credentials *read_role_by_machine(
+        const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error)
+{
+    CLEANUP(credentials_free)
+    struct credentials *base =
+            credentials_of_machine(reading->search, json_string(profile, "ram_role_name"), error);
+
+    return base ? assume_role(reading, profile, base, error) : NULL;
+}
+
+static struct credentials *read_machine(
+        const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error)
+{
+    return credentials_of_machine(reading->search, json_string(profile, "ram_role_name"), error);
+}
+
+/* A role that another profile may take. */
+static struct credentials *read_chain(
+        const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error)
+{
+    const char *name = json_string(profile, "source_profile");
+    const cJSON *source = name ? find_profile(reading->file, name) : NULL;
+    struct reading deeper = *reading;
+    CLEANUP(credentials_free) struct credentials *base = NULL;
+
+    if (!source)
+        return credentials_refuse(error, reading->place, "source_profile names no profile");
+    if (++deeper.depth > CHAIN_MAX)
+        return credentials_refuse(
+                error, reading->place, "the chain of source profiles is a loop, or too long");
+    base = read_profile(&deeper, source, error);
+    return base ? assume_role(reading, profile, base, error) : NULL;
+}
+
+static struct credentials *read_oidc(
+        const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error)
+{
+    char duration[24];
+    const struct role_request role = {
+            .role_arn = json_string(profile, "ram_role_arn"),
+            .session_name = json_string(profile, "ram_session_name"),
+            .duration = duration,
+            .policy = json_string(profile, "policy"),
+            .region = json_string(profile, "sts_region"),
+    };
+
+    format_duration(profile, duration);
+    return credentials_assume_role_with_oidc(reading->search, &role,
+            json_string(profile, "oidc_provider_arn"), json_string(profile, "oidc_token_file"),
+            reading->place, error);
+}
+
+static struct credentials *read_external(
+        const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error)
+{
+    return credentials_of_command(
+            reading->search, json_string(profile, "process_command"), reading->place, error);
+}
+
+static struct credentials *read_uri(
+        const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error)
+{
+    const char *uri = json_string(profile, "credentials_uri");
+
+    if (!uri || !*uri)
+        return credentials_refuse(error, reading->place, "credentials_uri is missing");
+    return credentials_of_uri(reading->search, uri, error);
+}
+
+static const struct {
+    const char *mode;
+    struct credentials *(*read)(
+            const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error);
+} modes[] = {
+        {"AK", read_ak},
+        {"StsToken", read_sts_token},
+        {"RamRoleArn", read_role},
+        {"RamRoleArnWithRoleName", read_role_by_machine},
+        {"ChainableRamRoleArn", read_chain},
+        {"EcsRamRole", read_machine},
+        {"OIDC", read_oidc},
+        {"External", read_external},
+        {"CredentialsURI", read_uri},
+};
+
+static struct credentials *read_profile(
+        const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error)
+{
+    const char *mode = json_string(profile, "mode");
+
+    /* Old files have none. */
+    if (!mode || !*mode)
+        mode = "AK";
+    for (size_t index = 0; index < sizeof(modes) / sizeof(modes[0]); index++)
+        if (strcasecmp(mode, modes[index].mode) == 0)
+            return modes[index].read(reading, profile, error);
+    return credentials_refuse(error, reading->place, "mode %.40s is not supported", mode);
 }
 
 static struct credentials *read_profiles(const struct credentials_search *search, const char *path,
@@ -71,7 +230,7 @@ static struct credentials *read_profiles(const struct credentials_search *search
     }
     if (!profile)
         return credentials_refuse(error, place, "there is no such profile");
-    return read_profile(profile, place, error);
+    return read_profile(&(struct reading){search, file, place, 0}, profile, error);
 }
 
 struct credentials *credentials_from_cli_profile(

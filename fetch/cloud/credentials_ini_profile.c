@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ~/.alibabacloud/credentials, the file of the Alibaba Cloud SDKs. */
-#include "credentials_source.h"
+#include "credentials_temporary.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -36,17 +36,43 @@ static const char *value_of(struct ini_cfgobj *config, const char *section, cons
     return ini_get_const_string_config_value(value, NULL);
 }
 
-static struct credentials *read_profile(struct ini_cfgobj *config, const char *section,
+static struct credentials *read_keys(struct ini_cfgobj *config, const char *section,
         const char *place, struct aliyun_iot_error **error)
+{
+    return credentials_new(value_of(config, section, "access_key_id"),
+            value_of(config, section, "access_key_secret"), NULL, 0, place, error);
+}
+
+static struct credentials *read_role(const struct credentials_search *search,
+        struct ini_cfgobj *config, const char *section, const char *place,
+        struct aliyun_iot_error **error)
+{
+    CLEANUP(credentials_free)
+    struct credentials *base = read_keys(config, section, place, error);
+    const struct role_request role = {
+            .role_arn = value_of(config, section, "role_arn"),
+            .session_name = value_of(config, section, "role_session_name"),
+            .policy = value_of(config, section, "policy"),
+    };
+
+    return base ? credentials_assume_role(search, base, &role, place, error) : NULL;
+}
+
+static struct credentials *read_profile(const struct credentials_search *search,
+        struct ini_cfgobj *config, const char *section, const char *place,
+        struct aliyun_iot_error **error)
 {
     const char *type = value_of(config, section, "type");
 
     if (!type)
         return credentials_refuse(error, place, "there is no such section, or it has no type");
-    if (strcmp(type, "access_key") != 0)
-        return credentials_refuse(error, place, "type %.40s is not supported", type);
-    return credentials_new(value_of(config, section, "access_key_id"),
-            value_of(config, section, "access_key_secret"), NULL, 0, place, error);
+    if (strcmp(type, "access_key") == 0)
+        return read_keys(config, section, place, error);
+    if (strcmp(type, "ram_role_arn") == 0)
+        return read_role(search, config, section, place, error);
+    if (strcmp(type, "ecs_ram_role") == 0)
+        return credentials_of_machine(search, value_of(config, section, "role_name"), error);
+    return credentials_refuse(error, place, "type %.40s is not supported", type);
 }
 
 static struct credentials *parse(const struct credentials_search *search, const char *path,
@@ -78,7 +104,7 @@ static struct credentials *parse(const struct credentials_search *search, const 
     }
     if (ini_config_parse(source, INI_STOP_ON_ANY, INI_MV1S_ERROR, INI_PARSE_NOWRAP, config) != 0)
         return credentials_refuse(error, place, "the file cannot be parsed");
-    return read_profile(config, section, place, error);
+    return read_profile(search, config, section, place, error);
 }
 
 struct credentials *credentials_from_ini_profile(

@@ -5,6 +5,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "../buffer.h"
+
 /*
  * What comes is secret, so plain HTTP is for hosts that cannot be far: localhost, and literal
  * addresses that are loopback, link-local or private.
