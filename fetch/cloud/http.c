@@ -215,8 +215,8 @@ static bool set_request_options(CURL *curl, const struct settings *settings,
     } else {
         SET(CURLOPT_HTTPGET, 1L);
     }
-    if (strcmp(request->method, "PUT") == 0)
-        SET(CURLOPT_CUSTOMREQUEST, "PUT");
+    /* Handles are used again: what the last request set must be taken back. */
+    SET(CURLOPT_CUSTOMREQUEST, strcmp(request->method, "PUT") == 0 ? "PUT" : NULL);
 #undef SET
     return !failed;
 }

@@ -18,7 +18,9 @@ import account
 from devices import Devices, pem_of_certificate, pem_of_key, write_private
 from faults import Faults
 from gateway import Gateway
+from metadata import Metadata, MetadataHandler
 from server import ControlHandler, GatewayHandler, RequestLog, Server, tls_context
+from sts import Sts
 
 HOSTS = ["localhost", "iot.cn-shanghai.aliyuncs.com", "sts.aliyuncs.com",
          "sts.cn-shanghai.aliyuncs.com"]
@@ -61,7 +63,9 @@ class Cloud:
     def __init__(self, directory, rate):
         self.devices = Devices(directory)
         self.account = account.Account(rate)
-        self.gateway = Gateway(self.account, self.devices)
+        self.sts = Sts(self.account)
+        self.metadata = Metadata()
+        self.gateway = Gateway(self.account, self.devices, self.sts)
         self.faults = Faults()
         self.log = RequestLog(os.path.join(directory, "requests.jsonl"))
 
@@ -70,6 +74,8 @@ class Cloud:
         self.account.reset()
         self.devices.reset()
         self.log.reset()
+        self.metadata.reset()
+        self.sts.lifetime = None
         self.gateway.clock_offset = 0
         self.gateway.retry_after = None
 
@@ -97,6 +103,11 @@ class Cloud:
             self.faults.clear()
         elif (method, path) == ("POST", ["clock"]):
             self.gateway.clock_offset = body["offset"]
+        elif (method, path) == ("POST", ["sts"]):
+            self.sts.lifetime = body["lifetime"]
+        elif (method, path) == ("POST", ["metadata"]):
+            self.metadata.mode = body.get("mode", "both")
+            self.metadata.delay = body.get("delay", 0)
         elif (method, path) == ("POST", ["rate"]):
             self.account.rate = body["rate"]
             self.gateway.retry_after = body.get("retry_after")
@@ -145,14 +156,15 @@ def main():
                           os.path.join(directory, "server.key"))
     gateway = Server(options.port, GatewayHandler, cloud, context)
     control = Server(0, ControlHandler, cloud)
+    metadata = Server(0, MetadataHandler, cloud)
     endpoint = f"https://127.0.0.1:{gateway.server_address[1]}"
-    for server in (gateway, control):
+    for server in (gateway, control, metadata):
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
     write_user_files(directory, endpoint)
     write_whole(os.path.join(directory, "cloud.json"), json.dumps({
         "endpoint": endpoint, "control": f"http://127.0.0.1:{control.server_address[1]}",
-        "pid": os.getpid(), "access_key_id": account.FULL_KEY[0],
+        "metadata": f"http://127.0.0.1:{metadata.server_address[1]}", "pid": os.getpid(), "access_key_id": account.FULL_KEY[0],
         "access_key_secret": account.FULL_KEY[1]}))
     print(f"the stand-in cloud listens on {endpoint}; use: . {directory}/environment", flush=True)
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
