@@ -218,6 +218,7 @@ static void after_fork_in_child(void)
     background_forked();
     for (struct resolver *resolver = resolvers; resolver; resolver = resolver->next) {
         http_client_forked(resolver->http);
+        credentials_store_forked(resolver->credentials);
         memory_cache_forked(resolver->memory);
     }
     unlock_all();

@@ -11,6 +11,7 @@
 
 #include <openssl/crypto.h>
 
+#include "../background.h"
 #include "../buffer.h"
 #include "../trace.h"
 
@@ -40,6 +41,8 @@ struct credentials_store {
     pthread_mutex_t lock;
     struct credentials *current; /* NULL: none yet */
     bool rejected;               /* the service did not take current */
+    pthread_mutex_t search_lock; /* held by the one thread that asks the sources */
+    size_t kept;                 /* the source that worked; SOURCE_COUNT: none yet */
 };
 
 static void free_secret(char *text)
@@ -153,7 +156,9 @@ struct credentials_store *credentials_store_new(
         return NULL;
     store->settings = settings;
     store->http = http;
+    store->kept = SOURCE_COUNT;
     pthread_mutex_init(&store->lock, NULL);
+    pthread_mutex_init(&store->search_lock, NULL);
     return store;
 }
 
@@ -162,6 +167,7 @@ void credentials_store_free(struct credentials_store *store)
     if (!store)
         return;
     credentials_free(store->current);
+    pthread_mutex_destroy(&store->search_lock);
     pthread_mutex_destroy(&store->lock);
     free(store);
 }
@@ -189,30 +195,43 @@ static int none_found(const char *problems, struct aliyun_iot_error **error)
             problems);
 }
 
+/* Asks one source. Returns NULL after noting why it did not do; false in *noted: no memory. */
+static struct credentials *ask_source(
+        const struct credentials_search *search, size_t index, BUF_MEM *problems, bool *noted)
+{
+    CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *problem = NULL;
+    struct credentials *found = sources[index].find(search, &problem);
+
+    if (!found)
+        *noted = problem && buffer_append_format(problems, "%s%.*s", problems->length ? "; " : "",
+                                    PROBLEM_SHOWN, aliyun_iot_error_message(problem));
+    return found;
+}
+
+/* kept: the source that worked before and is asked first; receives the one that works now. */
 static struct credentials *search_sources(
-        const struct credentials_search *search, struct aliyun_iot_error **error)
+        const struct credentials_search *search, size_t *kept, struct aliyun_iot_error **error)
 {
     const char *pinned = search->settings->credentials_source;
     CLEANUP(BUF_MEM_free) BUF_MEM *problems = BUF_MEM_new();
-    bool known = !pinned;
+    bool known = !pinned, noted = problems != NULL;
+    struct credentials *found = NULL;
 
-    for (size_t index = 0; problems && index < SOURCE_COUNT; index++) {
-        CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *problem = NULL;
-        struct credentials *found;
-
-        if (pinned && strcmp(pinned, sources[index].name) != 0)
+    if (noted && *kept < SOURCE_COUNT)
+        found = ask_source(search, *kept, problems, &noted);
+    for (size_t index = 0; !found && noted && index < SOURCE_COUNT; index++) {
+        if (index == *kept || (pinned && strcmp(pinned, sources[index].name) != 0))
             continue;
         known = true;
-        found = sources[index].find(search, &problem);
+        found = ask_source(search, index, problems, &noted);
         if (found)
-            return found;
-        if (!problem || !buffer_append_format(problems, "%s%.*s", problems->length ? "; " : "",
-                                PROBLEM_SHOWN, aliyun_iot_error_message(problem)))
-            break;
+            *kept = index;
     }
-    if (!known)
+    if (found)
+        return found;
+    if (!known && *kept == SOURCE_COUNT)
         unknown_source(search->settings, error);
-    else if (!problems || !buffer_text(problems))
+    else if (!noted || !buffer_text(problems))
         error_set_out_of_memory(error);
     else
         none_found(problems->data, error);
@@ -265,16 +284,18 @@ static void keep(struct credentials_store *store, struct credentials *found)
             (long long)found->expiration);
 }
 
-struct credentials *credentials_get(
+/* For the thread that holds the search lock. */
+static struct credentials *search_and_keep(
         struct credentials_store *store, int64_t deadline, struct aliyun_iot_error **error)
 {
     const struct credentials_search search = {store->settings, store->http, deadline};
     CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *problem = NULL;
     struct credentials *credentials = get_fresh(store);
 
+    /* Another thread may have been here before. */
     if (credentials)
         return credentials;
-    credentials = search_sources(&search, &problem);
+    credentials = search_sources(&search, &store->kept, &problem);
     if (credentials) {
         keep(store, credentials);
         return credentials;
@@ -282,6 +303,27 @@ struct credentials *credentials_get(
     credentials = get_valid(store);
     if (!credentials && error)
         *error = take(problem);
+    return credentials;
+}
+
+struct credentials *credentials_get(
+        struct credentials_store *store, int64_t deadline, struct aliyun_iot_error **error)
+{
+    struct credentials *credentials = get_fresh(store);
+
+    if (credentials)
+        return credentials;
+    /* One thread asks; the others go on with what is still valid, or wait for it. */
+    if (pthread_mutex_trylock(&store->search_lock) != 0) {
+        credentials = get_valid(store);
+        if (credentials)
+            return credentials;
+        background_leave_gate();
+        pthread_mutex_lock(&store->search_lock);
+        background_enter_gate();
+    }
+    credentials = search_and_keep(store, deadline, error);
+    pthread_mutex_unlock(&store->search_lock);
     return credentials;
 }
 
@@ -301,4 +343,10 @@ void credentials_store_lock(struct credentials_store *store)
 void credentials_store_unlock(struct credentials_store *store)
 {
     pthread_mutex_unlock(&store->lock);
+}
+
+/* Whoever was asking the sources did not come along. */
+void credentials_store_forked(struct credentials_store *store)
+{
+    pthread_mutex_init(&store->search_lock, NULL);
 }

@@ -48,9 +48,10 @@ struct credentials *credentials_get(
  */
 void credentials_reject(struct credentials_store *store, const struct credentials *credentials);
 
-/* For pthread_atfork(). */
+/* For pthread_atfork(); forked in the child, which holds the lock. */
 void credentials_store_lock(struct credentials_store *store);
 void credentials_store_unlock(struct credentials_store *store);
+void credentials_store_forked(struct credentials_store *store);
 
 /* Gives back a reference; the last one cleanses. NULL is ignored. */
 void credentials_free(struct credentials *credentials);

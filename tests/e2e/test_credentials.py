@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from conftest import COMMAND, ROOT, Machine
+from conftest import BUILD, COMMAND, ROOT, Machine
 
 sys.path.insert(0, str(ROOT / "tests" / "cloud"))
 import account  # noqa: E402
@@ -249,7 +249,6 @@ def test_credentials_are_refreshed_before_they_expire(bare, cloud):
     cloud.control("POST", "/sts", {"lifetime": 120})
     bare.environment["ALIBABA_CLOUD_CREDENTIALS_URI"] = \
         bare.cloud.information["metadata"] + "/credentials"
-    from conftest import BUILD
     done = bare.run(BUILD / "tests/programs/fleet", "1",
                     input="aliyun-iot:a1X509rsa00/device-1\naliyun-iot:a1X509rsa00/device-2\n")
     assert "error" not in done.stdout
@@ -265,3 +264,14 @@ def test_credentials_that_the_cloud_calls_expired_are_fetched_anew(bare, cloud):
     assert done.returncode == 0, done.stderr
     first, second = cloud.calls()
     assert first["access_key_id"] != second["access_key_id"]
+
+
+def test_many_threads_ask_for_credentials_once(bare, cloud):
+    bare.write_cli_profiles(profile("RamRoleArn", ram_role_arn=ROLE, ram_session_name="session",
+                                    **FULL))
+    wanted = "".join(f"aliyun-iot:a1X509rsa00/harness-{number}\n" for number in range(32))
+    done = bare.run(BUILD / "tests/programs/fleet", "32", input=wanted)
+    assert "error" not in done.stdout
+    actions = [request["action"] for request in cloud.control("GET", "/requests")]
+    assert actions.count("AssumeRole") == 1
+    assert actions.count("QueryDeviceCert") == 32
