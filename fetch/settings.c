@@ -13,9 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <ini_configobj.h>
 #include <ini_valueobj.h>
 
+#include "ini.h"
 #include "read_file.h"
 
 enum {
@@ -28,16 +28,6 @@ static const char user_file[] = "aliyun-iot/aliyun-iot.conf";
 
 DEFINE_CLEANUP(char *, free);
 
-static inline void config_destroy(struct ini_cfgobj *config)
-{
-    ini_config_destroy(config);
-}
-DEFINE_CLEANUP(struct ini_cfgobj *, config_destroy);
-static inline void config_file_destroy(struct ini_cfgfile *file)
-{
-    ini_config_file_destroy(file);
-}
-DEFINE_CLEANUP(struct ini_cfgfile *, config_file_destroy);
 static inline void list_free(char **list)
 {
     ini_free_attribute_list(list);
@@ -320,17 +310,6 @@ static const struct key *find_key(const char *section, const char *name)
     return NULL;
 }
 
-/* The value of a key of the file; NULL: it is not there. */
-static struct value_obj *find_value(
-        struct ini_cfgobj *config, const char *section, const char *name)
-{
-    struct value_obj *value = NULL;
-
-    if (ini_get_config_valueobj(section, name, config, INI_GET_FIRST_VALUE, &value) != 0)
-        return NULL;
-    return value;
-}
-
 /* Keys before any section are in one named default, whose first key libini_config does not list. */
 static int refuse_key_without_section(
         const char *file, const char *text, struct aliyun_iot_error **error)
@@ -362,7 +341,7 @@ static int check_section(const char *file, const char *text, struct ini_cfgobj *
     names = ini_get_attribute_list(config, section, NULL, NULL);
     for (char **name = names; name && *name; name++)
         if (!find_key(section, *name))
-            return bad_settings(error, file, line_of_value(find_value(config, section, *name)),
+            return bad_settings(error, file, line_of_value(config_value(config, section, *name)),
                     *name, "this key is unknown in its section");
     return 1;
 }
@@ -370,7 +349,7 @@ static int check_section(const char *file, const char *text, struct ini_cfgobj *
 static int apply(const char *file, struct ini_cfgobj *config, const struct key *key,
         struct settings *settings, struct aliyun_iot_error **error)
 {
-    struct value_obj *value = find_value(config, key->section, key->name);
+    struct value_obj *value = config_value(config, key->section, key->name);
     const char *text, *problem;
 
     if (!value)

@@ -66,11 +66,11 @@ static void format_duration(const cJSON *profile, char text[24])
         snprintf(text, 24, "%.23s", seconds->valuestring);
 }
 
-static struct credentials *assume_role(const struct reading *reading, const cJSON *profile,
-        struct credentials *base, struct aliyun_iot_error **error)
+/* duration must live as long as what is returned. */
+static struct role_request role_of(const cJSON *profile, char duration[24])
 {
-    char duration[24];
-    const struct role_request role = {
+    format_duration(profile, duration);
+    return (struct role_request){
             .role_arn = json_string(profile, "ram_role_arn"),
             .session_name = json_string(profile, "ram_session_name"),
             .duration = duration,
@@ -78,8 +78,14 @@ static struct credentials *assume_role(const struct reading *reading, const cJSO
             .external_id = json_string(profile, "external_id"),
             .region = json_string(profile, "sts_region"),
     };
+}
 
-    format_duration(profile, duration);
+static struct credentials *assume_role(const struct reading *reading, const cJSON *profile,
+        struct credentials *base, struct aliyun_iot_error **error)
+{
+    char duration[24];
+    const struct role_request role = role_of(profile, duration);
+
     return credentials_assume_role(reading->search, base, &role, reading->place, error);
 }
 
@@ -155,15 +161,8 @@ static struct credentials *read_oidc(
         const struct reading *reading, const cJSON *profile, struct aliyun_iot_error **error)
 {
     char duration[24];
-    const struct role_request role = {
-            .role_arn = json_string(profile, "ram_role_arn"),
-            .session_name = json_string(profile, "ram_session_name"),
-            .duration = duration,
-            .policy = json_string(profile, "policy"),
-            .region = json_string(profile, "sts_region"),
-    };
+    const struct role_request role = role_of(profile, duration);
 
-    format_duration(profile, duration);
     return credentials_assume_role_with_oidc(reading->search, &role,
             json_string(profile, "oidc_provider_arn"), json_string(profile, "oidc_token_file"),
             reading->place, error);

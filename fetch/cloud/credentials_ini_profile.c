@@ -7,33 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <ini_configobj.h>
-
+#include "../ini.h"
 #include "../read_file.h"
 
 enum { PROFILE_FILE_MAX = 1024 * 1024 };
 
 DEFINE_CLEANUP(char *, free);
 
-static inline void config_destroy(struct ini_cfgobj *config)
-{
-    ini_config_destroy(config);
-}
-DEFINE_CLEANUP(struct ini_cfgobj *, config_destroy);
-static inline void config_file_destroy(struct ini_cfgfile *file)
-{
-    ini_config_file_destroy(file);
-}
-DEFINE_CLEANUP(struct ini_cfgfile *, config_file_destroy);
-
 /* Owned by the configuration; NULL: not there. */
 static const char *value_of(struct ini_cfgobj *config, const char *section, const char *name)
 {
-    struct value_obj *value = NULL;
+    struct value_obj *value = config_value(config, section, name);
 
-    if (ini_get_config_valueobj(section, name, config, INI_GET_FIRST_VALUE, &value) != 0 || !value)
-        return NULL;
-    return ini_get_const_string_config_value(value, NULL);
+    return value ? ini_get_const_string_config_value(value, NULL) : NULL;
 }
 
 static struct credentials *read_keys(struct ini_cfgobj *config, const char *section,

@@ -7,44 +7,13 @@
 
 #include <openssl/err.h>
 
-#include "cloud/http.h"
+#include "http_double.h"
 #include "resolver.h"
 
 static char settings_file[] = "/tmp/resolver-test-XXXXXX";
 static const char *inner_uri; /* resolved from within the exchange, if set */
 static struct aliyun_iot_error *inner_error;
 static int exchanges;
-
-struct http_client *http_client_new(const struct settings *settings)
-{
-    (void)settings;
-    return calloc(1, 1);
-}
-
-void http_client_free(struct http_client *client)
-{
-    free(client);
-}
-
-void http_client_lock(struct http_client *client)
-{
-    (void)client;
-}
-
-void http_client_unlock(struct http_client *client)
-{
-    (void)client;
-}
-
-void http_client_forked(struct http_client *client)
-{
-    (void)client;
-}
-
-void http_answer_release(struct http_answer *answer)
-{
-    (void)answer;
-}
 
 int http_exchange(struct http_client *client, const struct http_request *request,
         struct http_answer *answer, struct aliyun_iot_error **error)
