@@ -24,6 +24,8 @@ NOT_BEFORE = datetime.datetime(2020, 1, 1)
 NOT_AFTER = datetime.datetime(2120, 1, 1)
 RSA_KEYS = 8  # generating one takes long, so devices share a few
 
+SLOW_QUESTIONS = 2  # that slow-generating answers with Status 0
+
 # Which framing, or which flaw, a device of product a1Bad000000 or a1Framing00 has.
 FRAMINGS = ("plain", "crlf", "literal-newline", "base64", "base64-lines", "pkcs8")
 FLAWS = ("expired", "not-yet-valid", "mismatched-pair", "no-key", "no-certificate",
@@ -205,7 +207,8 @@ class Devices:
     def information(self, product, device):
         """DeviceCertInfo, as a dictionary."""
         with self.lock:
-            left = self.generating.get((product, device), 0)
+            slow = product == "a1Bad000000" and device == "slow-generating"
+            left = self.generating.get((product, device), SLOW_QUESTIONS if slow else 0)
             if left:
                 self.generating[product, device] = left - 1
         if left or device == "generating" and product == "a1Bad000000":

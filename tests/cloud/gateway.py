@@ -81,10 +81,13 @@ class Gateway:
     def check_time(self, stamp):
         if not stamp:
             raise GatewayError(400, "MissingTimestamp", "Timestamp is mandatory for this action.")
-        if not DATE.fullmatch(stamp):
+        try:
+            then = calendar.timegm(time.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ"))
+        except ValueError:
+            then = None
+        if then is None or not DATE.fullmatch(stamp):
             raise GatewayError(400, "InvalidTimeStamp.Format",
                                "Specified time stamp or date value is not well formatted.")
-        then = calendar.timegm(time.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ"))
         if abs(then - self.now()) > WINDOW:
             raise GatewayError(400, "InvalidTimeStamp.Expired",
                                "Specified time stamp or date value is expired.")
@@ -153,9 +156,6 @@ class Gateway:
 
     def check_rpc(self, request):
         parameters = request.query + request.form
-        names = [name for name, _ in parameters]
-        if len(names) != len(set(names)):
-            raise GatewayError(400, "InvalidParameter", "A parameter is repeated.")
         given = request.parameters
         request.log["access_key_id"] = given.get("AccessKeyId")
         for name in ("SignatureMethod", "SignatureVersion", "Signature"):
@@ -176,6 +176,9 @@ class Gateway:
     def authenticate(self, request):
         if request.repeated:
             raise GatewayError(400, "InvalidParameter", "A header is repeated.")
+        names = [name for name, _ in request.query + request.form]
+        if len(names) != len(set(names)):
+            raise GatewayError(400, "InvalidParameter", "A parameter is repeated.")
         request.log["signature"] = "acs3" if request.is_acs3 else "rpc"
         return self.check_acs3(request) if request.is_acs3 else self.check_rpc(request)
 

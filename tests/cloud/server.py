@@ -81,9 +81,14 @@ class GatewayHandler(http.server.BaseHTTPRequestHandler):
             self.send_error(400)
             return
         begun = time.time()
-        request = Request(self.command, self.path,
-                          [(name.lower(), value) for name, value in self.headers.items()],
-                          self.rfile.read(int(size)))
+        headers = [(name.lower(), value) for name, value in self.headers.items()]
+        body = self.rfile.read(int(size))
+        try:
+            request = Request(self.command, self.path, headers, body)
+        except ValueError:
+            self.close_connection = True
+            self.send_error(400)
+            return
         status, headers, body, root = cloud.gateway.answer(request)
         fault = cloud.faults.take(request.log.get("action"), request.log.get("device"))
         if fault and "code" in fault:

@@ -48,8 +48,10 @@ def acs3_signature(string_to_sign, secret):
 def parse_acs3_authorization(header):
     """'ACS3-HMAC-SHA256 Credential=..,SignedHeaders=..,Signature=..' to its three parts, or None."""
     scheme, _, rest = header.partition(" ")
-    parts = dict(part.partition("=")[::2] for part in rest.split(","))
-    if scheme != "ACS3-HMAC-SHA256" or set(parts) != {"Credential", "SignedHeaders", "Signature"}:
+    pieces = rest.split(",")
+    parts = dict(piece.partition("=")[::2] for piece in pieces)
+    if (scheme != "ACS3-HMAC-SHA256" or len(pieces) != len(parts) or
+            set(parts) != {"Credential", "SignedHeaders", "Signature"}):
         return None
     return parts["Credential"], parts["SignedHeaders"].split(";"), parts["Signature"]
 

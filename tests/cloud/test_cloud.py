@@ -2,6 +2,8 @@
 """The stand-in itself: it takes what the real gateway takes, and refuses what that refuses."""
 import base64
 import calendar
+import datetime
+import gzip
 import hashlib
 import hmac
 import http.client
@@ -20,6 +22,7 @@ import xml.etree.ElementTree
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -126,11 +129,12 @@ class Client:
         for name, value in request["headers"].items():
             connection.putheader(name, value)
         connection.putheader("Content-Length", str(len(request["body"])))
-        connection.endheaders(request["body"])
-        answer = connection.getresponse()
-        result = answer.status, answer.headers, answer.read()
-        connection.close()
-        return result
+        try:
+            connection.endheaders(request["body"])
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
 
     def rpc(self, device="device-1", key=account.FULL_KEY, method="POST", tamper=None, token=None,
             form="JSON"):
@@ -203,15 +207,103 @@ def test_a_certificate_is_shaped_as_the_platforms(client):
     assert certificate.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == \
         "Alibaba Cloud IoT Operation CA1"
     assert (certificate.not_valid_before.year, certificate.not_valid_after.year) == (2020, 2120)
-    assert certificate.serial_number.bit_length() <= 56
+    assert (certificate.serial_number.bit_length() + 7) // 8 == 7
     assert str(certificate.serial_number) == information["CertSN"]
-    for oid in (ExtensionOID.KEY_USAGE, ExtensionOID.BASIC_CONSTRAINTS):
-        assert certificate.extensions.get_extension_for_oid(oid).critical
+    usage = certificate.extensions.get_extension_for_oid(ExtensionOID.KEY_USAGE)
+    assert usage.critical and usage.value.digital_signature and not usage.value.key_cert_sign
+    constraints = certificate.extensions.get_extension_for_oid(ExtensionOID.BASIC_CONSTRAINTS)
+    assert constraints.critical and not constraints.value.ca
     assert len(certificate.extensions) == 2
     assert information["PrivateKey"].startswith("-----BEGIN RSA PRIVATE KEY-----")
     key = serialization.load_pem_private_key(information["PrivateKey"].encode(), None)
     assert key.key_size == 2048
     assert key.public_key().public_numbers() == certificate.public_key().public_numbers()
+    issuer = x509.load_pem_x509_certificate((client.folder / "device-ca.pem").read_bytes())
+    assert certificate.issuer == issuer.subject
+    issuer.public_key().verify(certificate.signature, certificate.tbs_certificate_bytes,
+                               padding.PKCS1v15(), certificate.signature_hash_algorithm)
+
+
+def pair_of(information):
+    """Certificate and key of PEM with plain line breaks."""
+    return (x509.load_pem_x509_certificate(information["Certificate"].encode()),
+            serialization.load_pem_private_key(information["PrivateKey"].encode(), None))
+
+
+def raw_public_key(key):
+    return key.public_bytes(serialization.Encoding.DER,
+                            serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def test_a_product_decides_the_kind_of_its_keys(client):
+    certificate, key = pair_of(information_of(client.acs3(product="a1X509ec000")))
+    assert isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == "secp256r1"
+    assert raw_public_key(key.public_key()) == raw_public_key(certificate.public_key())
+    certificate, key = pair_of(information_of(client.acs3(product="a1X509ed000")))
+    assert isinstance(key, ed25519.Ed25519PrivateKey)
+    assert raw_public_key(key.public_key()) == raw_public_key(certificate.public_key())
+
+
+def test_a_chain_follows_the_leaf(client):
+    text = information_of(client.acs3(product="a1X509chain"))["Certificate"]
+    leaf, intermediate = [x509.load_pem_x509_certificate(
+        (block + "-----END CERTIFICATE-----\n").encode())
+        for block in text.split("-----END CERTIFICATE-----\n")[:-1]]
+    issuer = x509.load_pem_x509_certificate((client.folder / "device-ca.pem").read_bytes())
+    assert leaf.issuer == intermediate.subject
+    assert intermediate.issuer == issuer.subject
+
+
+def test_a_third_partys_ca_leaves_no_key_with_the_platform(client):
+    information = information_of(client.acs3(product="a1ThirdCA00"))
+    assert information["Certificate"] and information["PrivateKey"] == ""
+
+
+FRAMINGS = {
+    "plain": lambda text: text,
+    "crlf": lambda text: text.replace("\r\n", "\n"),
+    "literal-newline": lambda text: text.replace("\\n", "\n"),
+    "base64": None, "base64-lines": None, "pkcs8": lambda text: text,
+}
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_each_framing_holds_the_same_pair_in_its_own_way(client, framing):
+    information = information_of(client.acs3(product="a1Framing00", device=framing))
+    certificate, key = information["Certificate"], information["PrivateKey"]
+    assert ("\r\n" in key, "\\n" in key) == (framing == "crlf", framing == "literal-newline")
+    assert ("\n" in key) == (framing not in ("literal-newline", "base64"))
+    assert ("-----" in certificate, "-----" in key) == (not framing.startswith("base64"),) * 2
+    if framing.startswith("base64"):
+        certificate = x509.load_der_x509_certificate(base64.b64decode(certificate))
+        key = serialization.load_der_private_key(base64.b64decode(key), None)
+    else:
+        undo = FRAMINGS[framing]
+        label = "" if framing == "pkcs8" else "RSA "
+        assert key.startswith(f"-----BEGIN {label}PRIVATE KEY-----")
+        certificate, key = pair_of({"Certificate": undo(certificate), "PrivateKey": undo(key)})
+    assert key.public_key().public_numbers() == certificate.public_key().public_numbers()
+    assert str(certificate.serial_number) == information["CertSN"]
+
+
+def test_each_flaw_is_what_its_name_says(client):
+    def flawed(device):
+        return information_of(client.acs3(product="a1Bad000000", device=device))
+
+    now = datetime.datetime.utcnow()
+    assert pair_of(flawed("expired"))[0].not_valid_after < now
+    assert pair_of(flawed("not-yet-valid"))[0].not_valid_before > now
+    certificate, key = pair_of(flawed("mismatched-pair"))
+    assert key.public_key().public_numbers() != certificate.public_key().public_numbers()
+    assert "PrivateKey" not in flawed("no-key")
+    assert flawed("no-certificate")["Certificate"] == ""
+    assert "ENCRYPTED" in flawed("encrypted-key")["PrivateKey"]
+    assert flawed("two-keys")["PrivateKey"].count("BEGIN RSA PRIVATE KEY") == 2
+    assert [flawed("generating") for _ in range(3)] == [{"Status": 0}] * 3
+    assert [flawed("slow-generating")["Status"] for _ in range(3)] == [0, 0, 2]
+    assert flawed("failed") == {"Status": 1}
+    assert base64.b64decode(flawed("garbage")["PrivateKey"]) == b"not a key"
+    assert isinstance(flawed("wrong-types")["Certificate"], int)
 
 
 def test_a_device_keeps_its_certificate_and_has_its_own(client):
@@ -240,6 +332,17 @@ def change_header(name, value):
     return tamper
 
 
+def change_authorization(old, new):
+    def tamper(request):
+        assert old in request["headers"]["Authorization"]
+        request["headers"]["Authorization"] = request["headers"]["Authorization"].replace(old, new)
+    return tamper
+
+
+def add_parameter(request):
+    request["parameters"]["Extra"] = "1"
+
+
 def change_parameter(request):
     request["parameters"]["DeviceName"] = "device-2"
 
@@ -251,14 +354,33 @@ def change_body(request):
 @pytest.mark.parametrize("tamper, code", [
     (change_header("x-acs-date", "2018-01-01T00:00:00Z"), "InvalidTimeStamp.Expired"),
     (change_header("x-acs-date", "yesterday"), "InvalidTimeStamp.Format"),
+    (change_header("x-acs-date", "2026-13-45T99:99:99Z"), "InvalidTimeStamp.Format"),
+    (change_header("x-acs-date", "Tue, 24 Nov 2026 13:26:49 GMT"), "InvalidTimeStamp.Format"),
+    (change_header("x-acs-date", "2100-01-01T00:00:00Z"), "InvalidTimeStamp.Expired"),
     (change_header("x-acs-signature-nonce", "other"), "SignatureDoesNotMatch"),
     (change_header("x-acs-extra", "unsigned"), "IncompleteSignature"),
     (change_header("x-acs-content-sha256", "0" * 64), "InvalidContentSha256"),
     (change_header("x-acs-date", None), "MissingDate"),
     (change_header("x-acs-signature-nonce", None), "MissingSignatureNonce"),
+    (change_header("x-acs-action", None), "MissingAction"),
+    (change_header("x-acs-version", None), "MissingVersion"),
+    (change_header("x-acs-content-sha256", None), "MissingContentSha256"),
+    (change_header("Authorization", None), "IncompleteSignature"),
+    (change_header("Authorization", "ACS3-HMAC-SHA256 Credential=a,Signature=b"),
+     "IncompleteSignature"),
+    (change_header("Authorization", "ACS3-HMAC-SHA256 Credential=a,SignedHeaders=host,"
+                                    "Signature=b,Signature=c"), "IncompleteSignature"),
+    (change_authorization("x-acs-date;", ""), "IncompleteSignature"),
+    (change_authorization("host;x-acs-action", "x-acs-action;host"), "IncompleteSignature"),
+    (change_authorization("host;", ""), "IncompleteSignature"),
+    (change_authorization("x-acs-version", "x-acs-version;x-acs-without"), "IncompleteSignature"),
+    (change_authorization("Credential=" + account.FULL_KEY[0],
+                          "Credential=" + account.REFUSED_KEY[0]), "SignatureDoesNotMatch"),
+    (change_header("x-acs-action", "DeleteDevice"), "SignatureDoesNotMatch"),
     (change_header("Authorization", "Basic x"), "IncompleteSignature"),
     (change_header("Content-Type", "text/plain"), "IncompleteSignature"),
     (change_parameter, "SignatureDoesNotMatch"),
+    (add_parameter, "SignatureDoesNotMatch"),
     (change_body, "InvalidContentSha256"),
 ])
 def test_an_acs3_request_that_was_tampered_with_is_refused(client, tamper, code):
@@ -272,9 +394,40 @@ def test_an_acs3_request_that_was_tampered_with_is_refused(client, tamper, code)
     ("Signature", "AAAA", "SignatureDoesNotMatch"),
     ("Extra", "1", "SignatureDoesNotMatch"),
     ("SignatureMethod", "HMAC-MD5", "IncompleteSignature"),
+    ("SignatureVersion", "2.0", "IncompleteSignature"),
+    ("Timestamp", "2100-01-01T00:00:00Z", "InvalidTimeStamp.Expired"),
+    ("Timestamp", "2018-01-01 00:00:00", "InvalidTimeStamp.Format"),
+    ("SignatureNonce", "other", "SignatureDoesNotMatch"),
+    ("AccessKeyId", account.REFUSED_KEY[0], "SignatureDoesNotMatch"),
+    ("Timestamp", None, "MissingTimestamp"),
+    ("AccessKeyId", None, "MissingAccessKeyId"),
+    ("SignatureMethod", None, "MissingSignatureMethod"),
+    ("SignatureVersion", None, "MissingSignatureVersion"),
+    ("Signature", None, "MissingSignature"),
 ])
-def test_an_rpc_request_that_was_tampered_with_is_refused(client, name, value, code):
-    assert code_of(client.rpc(tamper=lambda parameters: parameters.update({name: value}))) == code
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_rpc_request_that_was_tampered_with_is_refused(client, method, name, value, code):
+    def tamper(parameters):
+        parameters[name] = value
+        if value is None:
+            del parameters[name]
+    assert code_of(client.rpc(method=method, tamper=tamper)) == code
+
+
+def test_what_is_repeated_or_malformed_is_refused(client):
+    headers = {"x-acs-action": "QueryDeviceCert", "Accept": "application/json"}
+    assert code_of(client.send("GET", "A=1&A=2", headers, None)) == "InvalidParameter"
+    assert client.send("GET", "no-value", {}, None)[0] == 400
+    assert client.send("PUT", "A=1", {}, None)[0] == 404
+    connection = http.client.HTTPSConnection(
+        client.host, context=ssl.create_default_context(cafile=str(client.ca)), timeout=30)
+    connection.putrequest("GET", "/?A=1")
+    for value in ("one", "two"):
+        connection.putheader("x-acs-action", value)
+    connection.putheader("Accept", "application/json")
+    connection.endheaders()
+    assert json.loads(connection.getresponse().read())["Code"] == "InvalidParameter"
+    connection.close()
 
 
 def test_time_stamps_may_be_15_minutes_off(client):
@@ -289,6 +442,13 @@ def test_time_stamps_may_be_15_minutes_off(client):
 def test_a_nonce_serves_once(client):
     assert information_of(client.acs3(nonce="the-same"))
     assert code_of(client.acs3(nonce="the-same")) == "SignatureNonceUsed"
+
+    def same(parameters):
+        sent.append(dict(parameters))
+    sent = []
+    assert information_of(client.rpc(tamper=same))
+    again = client.rpc(tamper=lambda parameters: parameters.update(sent[0]))
+    assert code_of(again) == "SignatureNonceUsed"
 
 
 @pytest.mark.parametrize("send", ["acs3", "rpc"])
@@ -348,6 +508,9 @@ def test_the_eleventh_call_within_a_second_is_throttled(client):
     assert results[-1][0] == 400
     assert results[-1][1]["x-acs-retry-after"] == "700"
     assert client.control("GET", "/counts")["throttled"] == 1
+    end = time.monotonic() + 10
+    while code_of(client.acs3()):
+        assert time.monotonic() < end, "there is no room again after the second"
 
 
 def test_a_device_in_generation_is_ready_after_some_questions(client):
@@ -377,6 +540,131 @@ def test_faults_happen_as_often_as_ordered(client):
     assert information_of(client.acs3(device="device-2"))
     assert client.acs3()[0] == 503
     assert information_of(client.acs3())
+
+
+@pytest.fixture
+def order(client):
+    def order(fault, times=1, **match):
+        client.control("POST", "/faults", {"match": match, "times": times, "fault": fault})
+    return order
+
+
+def test_a_fault_is_for_the_requests_that_match_until_it_is_taken_back(client, order):
+    order({"code": "iot.Ordered"}, times=None, action="QueryDeviceCert", device="device-1")
+    assert [code_of(client.acs3()) for _ in range(3)] == ["iot.Ordered"] * 3
+    assert information_of(client.acs3(device="device-2"))
+    client.control("DELETE", "/faults")
+    assert information_of(client.acs3())
+
+
+def test_a_coded_fault_comes_in_either_envelope(client, order):
+    order({"code": "Throttling.User", "retry_after": 50, "message": "slower"})
+    status, headers, body = client.acs3()
+    assert (status, headers["x-acs-retry-after"]) == (400, "50")
+    assert (json.loads(body)["Code"], json.loads(body)["Message"]) == ("Throttling.User", "slower")
+    order({"code": "iot.system.SystemException", "envelope": "product"})
+    status, _, body = client.acs3()
+    answer = json.loads(body)
+    assert (status, answer["Success"], answer["Code"]) == (200, False, "iot.system.SystemException")
+    assert "ErrorMessage" in answer
+    order({"code": "ServiceUnavailable", "status": 503})
+    status, _, body = client.acs3(accept="*/*")
+    root = xml.etree.ElementTree.fromstring(body)
+    assert (status, root.tag, root.findtext("Code")) == (503, "Error", "ServiceUnavailable")
+
+
+def test_a_merge_changes_and_removes(client, order):
+    order({"merge": {"DeviceCertInfo": {"Status": "2", "CertSN": None}, "New": [1]}})
+    answer = json.loads(client.acs3()[2])
+    assert answer["New"] == [1] and answer["Success"] is True
+    assert answer["DeviceCertInfo"]["Status"] == "2" and "CertSN" not in answer["DeviceCertInfo"]
+    assert answer["DeviceCertInfo"]["Certificate"]
+
+
+@pytest.mark.parametrize("fault", [{"delay": 0.2}, {"drip": 0.002}])
+def test_a_slow_answer_is_whole_all_the_same(client, order, fault):
+    order(fault)
+    begun = time.monotonic()
+    assert code_of(client.acs3(device="nowhere")) == "iot.device.NotExistedDevice"
+    assert time.monotonic() - begun >= 0.2
+
+
+def test_an_answer_that_stalls_breaks_off_in_the_end(client, order):
+    begun = time.monotonic()
+    order({"stall_before_headers": 0.2})
+    with pytest.raises((http.client.BadStatusLine, ConnectionError)):
+        client.acs3()
+    order({"stall_after_headers": 0.2})
+    with pytest.raises(http.client.IncompleteRead) as broken:
+        client.acs3()
+    assert len(broken.value.partial) == 10
+    assert time.monotonic() - begun >= 0.4
+
+
+def test_a_connection_is_closed_or_cut(client, order):
+    order({"close": True})
+    with pytest.raises((http.client.BadStatusLine, ConnectionError)):
+        client.acs3()
+    order({"cut": True})
+    with pytest.raises(http.client.IncompleteRead) as broken:
+        client.acs3()
+    assert abs(len(broken.value.partial) - broken.value.expected) <= 1
+
+
+def test_a_truncated_answer_is_whole_for_http_and_not_for_json(client, order):
+    order({"truncated": True})
+    status, headers, body = client.acs3()
+    assert status == 200 and len(body) == int(headers["Content-Length"])
+    with pytest.raises(ValueError):
+        json.loads(body)
+
+
+def test_a_raw_answer_is_what_was_ordered(client, order):
+    order({"raw": "<html>\udcff</html>", "status": 502, "type": "text/html"})
+    status, headers, body = client.acs3()
+    assert (status, headers["Content-Type"], body) == (502, "text/html", b"<html>\xff</html>")
+
+
+def test_a_huge_answer_is_as_long_as_ordered(client, order):
+    order({"huge": 1000000})
+    _, headers, body = client.acs3()
+    assert (headers["Content-Length"], len(body)) == ("1000000", 1000000)
+    order({"huge_chunked": 1000000})
+    with pytest.raises(http.client.IncompleteRead) as endless:
+        client.acs3()
+    assert len(endless.value.partial) == 1000000
+
+
+def test_a_gzip_bomb_unpacks_to_as_much_as_ordered(client, order):
+    order({"gzip_bomb": 1000000})
+    _, headers, body = client.acs3()
+    assert headers["Content-Encoding"] == "gzip"
+    assert len(body) < 10000 and gzip.decompress(body) == b" " * 1000000
+
+
+def test_a_deep_answer_is_as_deep_as_ordered(client, order):
+    order({"depth": 50})
+    body = client.acs3()[2]
+    assert body == b'{"a":' + b"[" * 50 + b"]" * 50 + b"}"
+
+
+def test_a_redirect_names_where_to(client, order):
+    order({"redirect": "https://elsewhere.example/", "status": 307})
+    status, headers, body = client.acs3()
+    assert (status, headers["Location"], body) == (307, "https://elsewhere.example/", b"")
+
+
+def test_many_headers_come_before_a_good_answer(client, order):
+    order({"many_headers": 40})
+    result = client.acs3()
+    assert len([name for name in result[1] if name.startswith("X-Padding-")]) == 40
+    assert information_of(result)
+
+
+def test_unknown_control_calls_are_refused(client):
+    for method, path in (("GET", "/nothing"), ("POST", "/nothing"), ("POST", "/rate")):
+        with pytest.raises(urllib.error.HTTPError):
+            client.control(method, path)
 
 
 def test_requests_are_logged_without_secrets(client):

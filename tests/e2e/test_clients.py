@@ -59,6 +59,16 @@ def test_s_client_connects_in_either_order_of_providers(machine_of_each_order, c
     assert len(cloud.calls()) == 1
 
 
+def test_certificate_and_key_of_a_connection_are_of_one_fetch_even_without_a_cache(
+        machine, cloud, web, server_certificate):
+    machine.write_settings(cache="ttl = 0")
+    uri = f"aliyun-iot:{RSA}/device-1"
+    done = s_client(machine, web, server_certificate, "-cert", uri, "-key", uri,
+                    "-cert_chain", uri)
+    assert web.serials == [cloud.serial(RSA, "device-1")], done.stderr
+    assert len(cloud.calls()) == 1
+
+
 def test_s_client_sends_the_intermediates(machine, cloud, web, server_certificate):
     uri = "aliyun-iot://a1X509chain/device-1"
     done = s_client(machine, web, server_certificate, "-cert", uri, "-key", uri, "-cert_chain", uri)

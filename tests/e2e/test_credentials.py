@@ -3,6 +3,7 @@
 import json
 import stat
 import sys
+import time
 
 import pytest
 
@@ -254,6 +255,21 @@ def test_credentials_are_refreshed_before_they_expire(bare, cloud):
     assert "error" not in done.stdout
     ids = [call["access_key_id"] for call in cloud.calls()]
     assert len(set(ids)) == 2
+
+
+def test_a_refresh_that_fails_keeps_what_is_still_valid(bare, cloud):
+    issued = json.dumps({"mode": "StsToken", "access_key_id": account.STS_KEY[0],
+                         "access_key_secret": account.STS_KEY[1], "sts_token": account.STS_TOKEN,
+                         "expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ",
+                                                     time.gmtime(time.time() + 120))})
+    once = bare.directory / "once"
+    bare.write_cli_profiles(profile("External", process_command=write_command(
+        bare, f"[ ! -e {once} ] || exit 1\ntouch {once}\necho '{issued}'")))
+    done = bare.run(BUILD / "tests/programs/fleet", "1",
+                    input="aliyun-iot:a1X509rsa00/device-1\naliyun-iot:a1X509rsa00/device-2\n")
+    assert "error" not in done.stdout
+    assert [call["access_key_id"] for call in cloud.calls()] == [account.STS_KEY[0]] * 2
+    assert bare.trace.read_text().count("credentials source=") == 1
 
 
 def test_credentials_that_the_cloud_calls_expired_are_fetched_anew(bare, cloud):

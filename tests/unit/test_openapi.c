@@ -1,38 +1,68 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The OpenAPI call over an exchange that this test scripts. */
+/*
+ * The OpenAPI call over an exchange that this test scripts, with pauses that pass at once. The
+ * functions that it defines are not taken from the library's objects.
+ */
 #include "unit.h"
 
 #include <time.h>
 
-#include <openssl/buffer.h>
+#include <openssl/ec.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 
+#include "background.h"
+#include "buffer.h"
 #include "cloud/openapi.h"
 #include "cloud/query_device_cert.h"
 #include "deadline.h"
 
-enum { ANSWERS_MAX = 8 };
+enum { ANSWERS_MAX = 16, TEXT_MAX = 2048, MINUTE = 60 * 1000, NO_ANSWER = 0 };
 
 /* What the next exchanges come to. */
-static struct {
-    const char *body; /* NULL: no answer at all */
-    long status;
-    int64_t date;
-} answers[ANSWERS_MAX];
-static int answer_count, exchanges, rejections, throttlings, admissions;
-static char nonces[ANSWERS_MAX][33];
+struct answer {
+    const char *body;
+    long status; /* NO_ANSWER: the exchange fails for this reason */
+    enum aliyun_iot_reason reason;
+    int64_t date, retry_after;
+};
 
-static void script(const char *body, long status)
-{
-    answers[answer_count].body = body;
-    answers[answer_count].status = status;
-    answers[answer_count++].date = -1;
-}
+/* What was sent, as one text: URL, header lines, body. */
+struct sent {
+    char url[TEXT_MAX], headers[TEXT_MAX], body[TEXT_MAX];
+};
+
+static struct {
+    struct answer answers[ANSWERS_MAX];
+    int answer_count;
+    struct sent sent[ANSWERS_MAX];
+    int exchanges;
+    int64_t pauses[ANSWERS_MAX];
+    int pause_count;
+    bool exiting; /* the process exits during the next pause */
+    int rejections, throttlings, admissions;
+    bool admission_refused;
+} cloud;
 
 static int reset(void **state)
 {
     (void)state;
-    answer_count = exchanges = rejections = throttlings = admissions = 0;
+    memset(&cloud, 0, sizeof(cloud));
     return 0;
+}
+
+static struct answer *script(const char *body, long status)
+{
+    struct answer *answer = &cloud.answers[cloud.answer_count++];
+
+    assert_in_range(cloud.answer_count, 1, ANSWERS_MAX);
+    *answer = (struct answer){.body = body, .status = status, .date = -1, .retry_after = -1};
+    return answer;
+}
+
+static void script_failure(enum aliyun_iot_reason reason)
+{
+    script(NULL, NO_ANSWER)->reason = reason;
 }
 
 void http_answer_release(struct http_answer *answer)
@@ -43,78 +73,147 @@ void http_answer_release(struct http_answer *answer)
 int http_exchange(struct http_client *client, const struct http_request *request,
         struct http_answer *answer, struct aliyun_iot_error **error)
 {
-    static const char name[] = "x-acs-signature-nonce: ";
-    int index = exchanges++;
+    int index = cloud.exchanges++;
+    struct answer *scripted = &cloud.answers[index];
+    struct sent *sent = &cloud.sent[index];
 
     (void)client;
-    assert_true(index < answer_count);
-    nonces[index][0] = '\0';
-    for (const char *const *line = request->headers; *line; line++)
-        if (strncmp(*line, name, sizeof(name) - 1) == 0)
-            snprintf(nonces[index], sizeof(nonces[index]), "%s", *line + sizeof(name) - 1);
-    if (!answers[index].body)
-        return error_set(error, ALIYUN_IOT_REASON_UNREACHABLE, "no connection");
-    *answer = (struct http_answer){.status = answers[index].status,
+    assert_true(index < cloud.answer_count);
+    assert_string_equal(request->method, "POST");
+    assert_false(request->plain_http_allowed);
+    snprintf(sent->url, sizeof(sent->url), "%s", request->url);
+    for (const char *const *line = request->headers; *line; line++) {
+        size_t size = strlen(sent->headers);
+
+        snprintf(sent->headers + size, sizeof(sent->headers) - size, "%s\n", *line);
+    }
+    snprintf(sent->body, sizeof(sent->body), "%.*s", (int)request->body_size,
+            request->body ? request->body : "");
+    if (scripted->status == NO_ANSWER)
+        return error_set(error, scripted->reason, "iot.example.com: no answer");
+    *answer = (struct http_answer){.status = scripted->status,
             .body = BUF_MEM_new(),
-            .date = answers[index].date,
-            .retry_after = 1};
-    BUF_MEM_grow(answer->body, strlen(answers[index].body));
-    memcpy(answer->body->data, answers[index].body, answer->body->length);
+            .date = scripted->date,
+            .retry_after = scripted->retry_after};
+    assert_non_null(answer->body);
+    assert_true(buffer_append_text(answer->body, scripted->body));
     return 1;
+}
+
+bool background_sleep(int64_t milliseconds)
+{
+    assert_true(cloud.pause_count < ANSWERS_MAX);
+    cloud.pauses[cloud.pause_count++] = milliseconds;
+    return !cloud.exiting;
+}
+
+bool background_stopping(void)
+{
+    return cloud.exiting;
+}
+
+void background_enter_gate(void)
+{
+}
+
+void background_leave_gate(void)
+{
+}
+
+/* What comes after the name and before the line's or the parameter's end; "": it is not there. */
+static const char *field(const char *text, const char *name)
+{
+    static char value[TEXT_MAX];
+    const char *place = strstr(text, name);
+
+    value[0] = '\0';
+    if (place) {
+        place += strlen(name);
+        snprintf(value, sizeof(value), "%.*s", (int)strcspn(place, "&\n"), place);
+    }
+    return value;
+}
+
+/* The account's credentials: the first, and those that it has after a rejection. */
+static struct credentials *account(void)
+{
+    static char ids[2][5] = {"id-1", "id-2"}, secret[] = "the-secret", token[] = "the-token",
+                source[] = "test";
+    static struct credentials first = {ids[0], secret, token, 0, source, 1},
+                              second = {ids[1], secret, token, 0, source, 1};
+
+    return cloud.rejections > 0 ? &second : &first;
 }
 
 static struct credentials *give(void *context, int64_t deadline, struct aliyun_iot_error **error)
 {
+    struct credentials *credentials = account();
+
     (void)deadline;
-    (void)error;
-    ((struct credentials *)context)->references++;
-    return context;
+    if (context) {
+        error_set(error, ALIYUN_IOT_REASON_NO_CREDENTIALS, "no AccessKey");
+        return NULL;
+    }
+    credentials->references++;
+    return credentials;
 }
 
 static void count_rejection(void *context, const struct credentials *credentials)
 {
-    assert_ptr_equal(context, credentials);
-    rejections++;
+    (void)context;
+    assert_ptr_equal(account(), credentials);
+    cloud.rejections++;
 }
 
 static int count_admission(void *context, const struct credentials *credentials, int64_t deadline,
         struct aliyun_iot_error **error)
 {
+    (void)context;
     (void)deadline;
-    (void)error;
-    assert_ptr_equal(context, credentials);
-    admissions++;
+    assert_ptr_equal(account(), credentials);
+    cloud.admissions++;
+    if (cloud.admission_refused)
+        return error_set(error, ALIYUN_IOT_REASON_THROTTLED, "the queue is too long");
     return 1;
 }
 
 static void count_throttling(void *context, const struct credentials *credentials)
 {
-    assert_ptr_equal(context, credentials);
-    throttlings++;
+    (void)context;
+    assert_ptr_equal(account(), credentials);
+    cloud.throttlings++;
+}
+
+static const struct openapi_hooks hooks = {
+        NULL, give, count_rejection, count_admission, count_throttling};
+
+static struct aliyun_iot_identity *query_as(enum signature_kind signature, const char *instance,
+        int64_t timeout, struct aliyun_iot_error **error)
+{
+    const struct settings settings = {.signature = signature};
+
+    return query_device_cert(NULL, &settings, &hooks,
+            &(struct device_query){"https://iot.example.com:8443", "product", "device@1", instance,
+                    monotonic_milliseconds() + timeout},
+            error);
 }
 
 static struct aliyun_iot_identity *query(int64_t timeout, struct aliyun_iot_error **error)
 {
-    static char id[] = "id", secret[] = "secret", token[] = "the-token", source[] = "test";
-    static struct credentials credentials = {id, secret, token, 0, source, 1};
-    const struct settings settings = {.signature = SIGNATURE_ACS3};
-    const struct openapi_hooks hooks = {
-            &credentials, give, count_rejection, count_admission, count_throttling};
-
-    return query_device_cert(NULL, &settings, &hooks,
-            &(struct device_query){
-                    "https://cloud", "product", "device", NULL, monotonic_milliseconds() + timeout},
-            error);
+    return query_as(SIGNATURE_ACS3, NULL, timeout, error);
 }
 
 static void assert_query_fails(enum aliyun_iot_reason reason, const char *phrase, int tries)
 {
     struct aliyun_iot_error *error = NULL;
 
-    assert_null(query(60000, &error));
+    assert_null(query(MINUTE, &error));
+    assert_non_null(error);
+    assert_null(strstr(aliyun_iot_error_message(error), "the-secret"));
+    assert_null(strstr(aliyun_iot_error_message(error), "the-token"));
     assert_error(error, reason, phrase);
-    assert_int_equal(exchanges, tries);
-    assert_int_equal(admissions, tries);
+    assert_int_equal(cloud.exchanges, tries);
+    assert_int_equal(cloud.admissions, tries);
 }
 
 #define PRODUCT_ERROR(code)                                                                        \
@@ -123,25 +222,127 @@ static void assert_query_fails(enum aliyun_iot_reason reason, const char *phrase
     "{\"RequestId\":\"R-1\",\"HostId\":\"h\",\"Code\":\"" code "\",\"Message\":\"because\"}"
 #define READY(fields) "{\"RequestId\":\"R-1\",\"Success\":true,\"DeviceCertInfo\":{" fields "}}"
 
-static void both_envelopes_are_read_whatever_the_http_status(void **state)
+/* What ends a call without another try. */
+#define FINAL GATEWAY_ERROR("NoPermission")
+
+static const char *gateway_error(const char *code)
 {
-    static const struct {
-        const char *body;
-        long status;
-    } cases[] = {
-            {PRODUCT_ERROR("iot.device.NotExistedDevice"), 200},
-            {PRODUCT_ERROR("iot.device.NotExistedDevice"), 404},
-            {GATEWAY_ERROR("iot.device.NotExistedDevice"), 400},
-            {GATEWAY_ERROR("IOT.DEVICE.NOTEXISTEDDEVICE"), 200},
-    };
+    static char texts[ANSWERS_MAX][256];
+    static int next;
+    char *text = texts[next++ % ANSWERS_MAX];
+
+    snprintf(text, sizeof(texts[0]), "{\"RequestId\":\"R-1\",\"Code\":\"%s\",\"Message\":\"m\"}",
+            code);
+    return text;
+}
+
+static void an_acs3_request_names_the_device_in_its_query_and_has_no_body(void **state)
+{
+    const struct sent *sent = &cloud.sent[0];
 
     (void)state;
-    for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
-        reset(NULL);
-        script(cases[index].body, cases[index].status);
-        assert_query_fails(
-                ALIYUN_IOT_REASON_NOT_FOUND, "because (RequestId R-1); check the device", 1);
+    script(FINAL, 403);
+    assert_query_fails(ALIYUN_IOT_REASON_REFUSED, "NoPermission", 1);
+    assert_string_equal(
+            sent->url, "https://iot.example.com:8443/?DeviceName=device%401&ProductKey=product");
+    assert_string_equal(sent->body, "");
+    assert_string_equal(field(sent->headers, "x-acs-action: "), "QueryDeviceCert");
+    assert_string_equal(field(sent->headers, "x-acs-version: "), "2018-01-20");
+    assert_string_equal(field(sent->headers, "x-acs-accesskey-id: "), "id-1");
+    assert_string_equal(field(sent->headers, "x-acs-security-token: "), "the-token");
+    assert_string_equal(field(sent->headers, "Accept: "), "application/json");
+    assert_non_null(strstr(field(sent->headers, "Authorization: "),
+            "ACS3-HMAC-SHA256 Credential=id-1,SignedHeaders=host;x-acs-accesskey-id;x-acs-action;"
+            "x-acs-content-sha256;x-acs-date;x-acs-security-token;x-acs-signature-nonce;"
+            "x-acs-version,Signature="));
+    assert_null(strstr(sent->headers, "the-secret"));
+}
+
+static void an_rpc_request_holds_everything_in_its_form(void **state)
+{
+    const struct sent *sent = &cloud.sent[0];
+    struct aliyun_iot_error *error = NULL;
+
+    (void)state;
+    script(FINAL, 403);
+    assert_null(query_as(SIGNATURE_RPC, NULL, MINUTE, &error));
+    assert_error(error, ALIYUN_IOT_REASON_REFUSED, "NoPermission");
+    assert_string_equal(sent->url, "https://iot.example.com:8443/");
+    assert_string_equal(field(sent->body, "AccessKeyId="), "id-1");
+    assert_string_equal(field(sent->body, "&Action="), "QueryDeviceCert");
+    assert_string_equal(field(sent->body, "&Version="), "2018-01-20");
+    assert_string_equal(field(sent->body, "&Format="), "JSON");
+    assert_string_equal(field(sent->body, "&ProductKey="), "product");
+    assert_string_equal(field(sent->body, "&DeviceName="), "device%401");
+    assert_string_equal(field(sent->body, "&SecurityToken="), "the-token");
+    assert_string_equal(field(sent->body, "&SignatureMethod="), "HMAC-SHA1");
+    assert_int_equal(strlen(field(sent->body, "&SignatureNonce=")), 32);
+    assert_true(strlen(field(sent->body, "&Signature=")) >= 28);
+    assert_null(strstr(sent->body, "IotInstanceId"));
+    assert_null(strstr(sent->body, "the-secret"));
+}
+
+static void the_instance_is_sent_where_there_is_one(void **state)
+{
+    (void)state;
+    script(FINAL, 403);
+    script(FINAL, 403);
+    assert_null(query_as(SIGNATURE_ACS3, "iot-cn-0pp1n8t", MINUTE, NULL));
+    assert_string_equal(field(cloud.sent[0].url, "IotInstanceId="), "iot-cn-0pp1n8t");
+    assert_null(query_as(SIGNATURE_RPC, "iot-cn-0pp1n8t", MINUTE, NULL));
+    assert_string_equal(field(cloud.sent[1].body, "IotInstanceId="), "iot-cn-0pp1n8t");
+}
+
+static void without_hooks_a_call_is_not_signed(void **state)
+{
+    const struct settings settings = {.signature = SIGNATURE_ACS3};
+    const struct openapi_parameter parameter = {"RoleArn", "acs:ram::1:role/r"};
+    struct openapi_call call = {"https://sts.example.com", "AssumeRoleWithOIDC", "2015-04-01",
+            &parameter, 1, SIGNATURE_ACS3, NULL, 0};
+    cJSON *answer;
+
+    (void)state;
+    call.deadline = monotonic_milliseconds() + MINUTE;
+    script("{\"RequestId\":\"R-1\",\"Credentials\":{}}", 200);
+    answer = openapi_call(NULL, &settings, &call, NULL);
+    assert_non_null(answer);
+    json_free(answer);
+    assert_string_equal(field(cloud.sent[0].body, "RoleArn="), "acs%3Aram%3A%3A1%3Arole%2Fr");
+    assert_null(strstr(cloud.sent[0].body, "Signature="));
+    assert_null(strstr(cloud.sent[0].headers, "Authorization"));
+    assert_string_equal(cloud.sent[0].url, "https://sts.example.com/");
+}
+
+static void both_envelopes_are_read_whatever_the_http_status(void **state)
+{
+    static const long statuses[] = {200, 201, 400, 403, 404, 500, 503};
+    static const char *const bodies[] = {PRODUCT_ERROR("iot.device.NotExistedDevice"),
+            GATEWAY_ERROR("iot.device.NotExistedDevice"),
+            GATEWAY_ERROR("IOT.DEVICE.NOTEXISTEDDEVICE")};
+
+    (void)state;
+    for (size_t status = 0; status < sizeof(statuses) / sizeof(statuses[0]); status++) {
+        for (size_t index = 0; index < sizeof(bodies) / sizeof(bodies[0]); index++) {
+            reset(NULL);
+            script(bodies[index], statuses[status]);
+            assert_query_fails(ALIYUN_IOT_REASON_NOT_FOUND,
+                    "because (RequestId R-1); check the device name", 1);
+        }
     }
+}
+
+static void the_message_holds_action_code_request_and_advice(void **state)
+{
+    (void)state;
+    script(GATEWAY_ERROR("NoPermission"), 403);
+    assert_query_fails(ALIYUN_IOT_REASON_REFUSED,
+            "QueryDeviceCert: the service answered NoPermission: because (RequestId R-1); grant "
+            "the RAM user or role the action iot:QueryDeviceCert",
+            1);
+    reset(NULL);
+    script("{\"Code\":\"Forbidden.RAM\"}", 403);
+    assert_query_fails(ALIYUN_IOT_REASON_REFUSED,
+            "the service answered Forbidden.RAM (RequestId not given); grant", 1);
 }
 
 static void an_unknown_code_is_reported_as_it_came(void **state)
@@ -152,38 +353,180 @@ static void an_unknown_code_is_reported_as_it_came(void **state)
             ALIYUN_IOT_REASON_SERVICE, "answered iot.brand.New: because (RequestId R-1)", 1);
 }
 
-static void what_passes_is_tried_again_with_a_fresh_nonce(void **state)
+static void the_services_words_are_cut_and_cannot_move_a_cursor(void **state)
 {
+    static char body[4096];
+    struct aliyun_iot_error *error = NULL;
+    char filler[2001];
+
     (void)state;
-    script(GATEWAY_ERROR("ServiceUnavailable"), 503);
-    script(GATEWAY_ERROR("SignatureNonceUsed"), 400);
-    script(NULL, 0);
-    script(GATEWAY_ERROR("NoPermission"), 403);
-    assert_query_fails(ALIYUN_IOT_REASON_REFUSED, "after 4 tries: ", 4);
-    for (int index = 0; index < 3; index++) {
-        assert_int_equal(strlen(nonces[index]), 32);
-        assert_string_not_equal(nonces[index], nonces[index + 1]);
+    memset(filler, 'x', sizeof(filler) - 1);
+    filler[sizeof(filler) - 1] = '\0';
+    snprintf(body, sizeof(body),
+            "{\"Code\":\"NoPermission\\u001b[2J\\n%s\",\"Message\":\"\\u8bbe\\r%s\"}", filler,
+            filler);
+    script(body, 400);
+    assert_null(query(MINUTE, &error));
+    assert_non_null(error);
+    for (const char *place = aliyun_iot_error_message(error); *place; place++)
+        assert_in_range(*place, ' ', '~');
+    assert_true(strlen(aliyun_iot_error_message(error)) < 600);
+    assert_error(error, ALIYUN_IOT_REASON_REFUSED, "NoPermission?[2J?xxx");
+}
+
+static void a_code_that_may_pass_is_tried_again(void **state)
+{
+    static const char *const codes[] = {"Throttling", "Throttling.User", "Throttling.Api",
+            "iot.RateLimit.Exceeded", "ServiceUnavailable", "InternalError", "SignatureNonceUsed",
+            "iot.system.SystemException", "THROTTLING.USER"};
+
+    (void)state;
+    for (size_t index = 0; index < sizeof(codes) / sizeof(codes[0]); index++) {
+        reset(NULL);
+        script(gateway_error(codes[index]), 400);
+        script(FINAL, 403);
+        assert_query_fails(ALIYUN_IOT_REASON_REFUSED, "after 2 tries: QueryDeviceCert: ", 2);
+        assert_int_equal(cloud.pause_count, 1);
+        assert_int_equal(cloud.throttlings, index < 4 || index == 8 ? 1 : 0);
     }
 }
 
-static void a_throttled_call_is_told_to_the_quota_and_tried_again(void **state)
+static void a_final_code_is_not_tried_again(void **state)
+{
+    static const struct {
+        const char *code;
+        enum aliyun_iot_reason reason;
+    } codes[] = {{"SignatureDoesNotMatch", ALIYUN_IOT_REASON_BAD_CREDENTIALS},
+            {"IncompleteSignature", ALIYUN_IOT_REASON_BAD_CREDENTIALS},
+            {"InvalidAccessKeyId.NotFound", ALIYUN_IOT_REASON_BAD_CREDENTIALS},
+            {"InvalidAccessKeyId.Inactive", ALIYUN_IOT_REASON_BAD_CREDENTIALS},
+            {"MissingSecurityToken", ALIYUN_IOT_REASON_BAD_CREDENTIALS},
+            {"MissingProductKey", ALIYUN_IOT_REASON_SERVICE},
+            {"Forbidden", ALIYUN_IOT_REASON_REFUSED}, {"Forbidden.RAM", ALIYUN_IOT_REASON_REFUSED},
+            {"NoPermission", ALIYUN_IOT_REASON_REFUSED},
+            {"InvalidApi.NotFound", ALIYUN_IOT_REASON_SERVICE},
+            {"InvalidProduct.NotFound", ALIYUN_IOT_REASON_SERVICE},
+            {"InvalidProtocol.NeedSsl", ALIYUN_IOT_REASON_SERVICE},
+            {"iot.prod.NotExistedProduct", ALIYUN_IOT_REASON_NOT_FOUND},
+            {"iot.prod.NullProductKey", ALIYUN_IOT_REASON_NOT_FOUND},
+            {"iot.prod.InvalidFormattedProductkey", ALIYUN_IOT_REASON_NOT_FOUND},
+            {"iot.device.NotExistedDevice", ALIYUN_IOT_REASON_NOT_FOUND},
+            {"iot.device.NullDeviceName", ALIYUN_IOT_REASON_NOT_FOUND},
+            {"iot.device.InvalidFormattedDeviceName", ALIYUN_IOT_REASON_NOT_FOUND},
+            {"iot.device.InactiveDevice", ALIYUN_IOT_REASON_SERVICE},
+            {"iot.system.InstanceNotFound", ALIYUN_IOT_REASON_NOT_FOUND},
+            {"iot.Sre.IotInstanceNotFound", ALIYUN_IOT_REASON_NOT_FOUND},
+            {"iot.Sre.IotInstanceAccessForbidden", ALIYUN_IOT_REASON_REFUSED},
+            {"iot.common.RamActionPermissionDeny", ALIYUN_IOT_REASON_REFUSED},
+            {"Iot.system.BillIsOverDue", ALIYUN_IOT_REASON_REFUSED},
+            {"iot.common.APINotSupportedInInstance", ALIYUN_IOT_REASON_REFUSED}};
+
+    (void)state;
+    for (size_t index = 0; index < sizeof(codes) / sizeof(codes[0]); index++) {
+        reset(NULL);
+        script(gateway_error(codes[index].code), 400);
+        assert_query_fails(codes[index].reason, codes[index].code, 1);
+        assert_int_equal(cloud.pause_count, 0);
+        assert_int_equal(cloud.rejections, 0);
+    }
+}
+
+static void each_try_has_a_nonce_of_its_own(void **state)
+{
+    char nonces[4][64];
+
+    (void)state;
+    script(GATEWAY_ERROR("SignatureNonceUsed"), 400);
+    script(GATEWAY_ERROR("SignatureNonceUsed"), 400);
+    script(GATEWAY_ERROR("SignatureNonceUsed"), 400);
+    script(FINAL, 403);
+    assert_query_fails(ALIYUN_IOT_REASON_REFUSED, "after 4 tries: ", 4);
+    for (int index = 0; index < 4; index++) {
+        snprintf(nonces[index], sizeof(nonces[index]), "%s",
+                field(cloud.sent[index].headers, "x-acs-signature-nonce: "));
+        assert_int_equal(strlen(nonces[index]), 32);
+        for (int other = 0; other < index; other++)
+            assert_string_not_equal(nonces[index], nonces[other]);
+    }
+}
+
+static void a_service_that_stays_down_is_asked_four_times_with_growing_pauses(void **state)
+{
+    int64_t most = 200;
+
+    (void)state;
+    for (int time = 0; time < 4; time++)
+        script(GATEWAY_ERROR("ServiceUnavailable"), 503);
+    assert_query_fails(ALIYUN_IOT_REASON_SERVICE, "after 4 tries: QueryDeviceCert", 4);
+    assert_int_equal(cloud.pause_count, 3);
+    for (int pause = 0; pause < 3; pause++, most *= 2)
+        assert_in_range(cloud.pauses[pause], 0, most);
+}
+
+static void a_connection_that_fails_is_made_again_unless_it_is_not_trusted(void **state)
+{
+    (void)state;
+    script_failure(ALIYUN_IOT_REASON_UNREACHABLE);
+    script_failure(ALIYUN_IOT_REASON_TIMEOUT);
+    script_failure(ALIYUN_IOT_REASON_NOT_TRUSTED);
+    assert_query_fails(ALIYUN_IOT_REASON_NOT_TRUSTED, "after 3 tries: iot.example.com: no", 3);
+    reset(NULL);
+    script_failure(ALIYUN_IOT_REASON_BAD_ANSWER);
+    assert_query_fails(ALIYUN_IOT_REASON_BAD_ANSWER, "iot.example.com", 1);
+}
+
+static void a_proxy_that_speaks_for_a_service_which_is_down_is_asked_again(void **state)
+{
+    (void)state;
+    script("<html>Bad Gateway</html>", 502);
+    script("", 504);
+    script("<html>Log in</html>", 200);
+    assert_query_fails(ALIYUN_IOT_REASON_BAD_ANSWER,
+            "the answer (HTTP status 200, 19 bytes) is unusable: it is not JSON; check endpoint",
+            3);
+}
+
+static void a_throttled_call_waits_a_second_or_as_long_as_the_service_says(void **state)
 {
     (void)state;
     script(GATEWAY_ERROR("Throttling.User"), 400);
-    script(GATEWAY_ERROR("Forbidden.RAM"), 403);
-    assert_query_fails(ALIYUN_IOT_REASON_REFUSED, "Forbidden.RAM", 2);
-    assert_int_equal(throttlings, 1);
+    script(GATEWAY_ERROR("Throttling.User"), 400)->retry_after = 7000;
+    script(FINAL, 403);
+    assert_query_fails(ALIYUN_IOT_REASON_REFUSED, "after 3 tries", 3);
+    assert_int_equal(cloud.throttlings, 2);
+    assert_in_range(cloud.pauses[0], 1000, 1200);
+    assert_int_equal(cloud.pauses[1], 7000);
 }
 
-static void there_is_no_retry_beyond_the_deadline(void **state)
+static void throttling_is_waited_out_until_the_deadline(void **state)
+{
+    (void)state;
+    for (int time = 0; time < 9; time++)
+        script(GATEWAY_ERROR("Throttling"), 400);
+    script(GATEWAY_ERROR("Throttling"), 400)->retry_after = 2 * MINUTE;
+    assert_query_fails(ALIYUN_IOT_REASON_THROTTLED, "after 10 tries", 10);
+    for (int pause = 0; pause < 9; pause++)
+        assert_in_range(cloud.pauses[pause], 1000, 1000 + 6400);
+}
+
+static void there_is_no_pause_beyond_the_deadline(void **state)
 {
     struct aliyun_iot_error *error = NULL;
 
     (void)state;
     script(GATEWAY_ERROR("Throttling"), 400);
     assert_null(query(500, &error));
-    assert_error(error, ALIYUN_IOT_REASON_THROTTLED, "Throttling");
-    assert_int_equal(exchanges, 1);
+    assert_error(error, ALIYUN_IOT_REASON_THROTTLED, "lower rate in aliyun-iot.conf");
+    assert_int_equal(cloud.exchanges, 1);
+    assert_int_equal(cloud.pause_count, 0);
+}
+
+static void a_process_that_exits_tries_no_more(void **state)
+{
+    (void)state;
+    cloud.exiting = true;
+    script(GATEWAY_ERROR("ServiceUnavailable"), 503);
+    assert_query_fails(ALIYUN_IOT_REASON_SERVICE, "ServiceUnavailable", 1);
 }
 
 static void credentials_that_expired_are_refreshed_once(void **state)
@@ -192,36 +535,122 @@ static void credentials_that_expired_are_refreshed_once(void **state)
     script(GATEWAY_ERROR("InvalidSecurityToken.Expired"), 400);
     script(GATEWAY_ERROR("InvalidSecurityToken.Expired"), 400);
     assert_query_fails(ALIYUN_IOT_REASON_BAD_CREDENTIALS, "get a new one", 2);
-    assert_int_equal(rejections, 1);
+    assert_int_equal(cloud.rejections, 1);
+    assert_string_equal(field(cloud.sent[0].headers, "x-acs-accesskey-id: "), "id-1");
+    assert_string_equal(field(cloud.sent[1].headers, "x-acs-accesskey-id: "), "id-2");
+    assert_int_equal(cloud.pause_count, 0);
+}
+
+static void a_call_without_credentials_or_admission_is_not_made(void **state)
+{
+    const struct settings settings = {.signature = SIGNATURE_ACS3};
+    const struct openapi_hooks without = {&cloud, give, NULL, NULL, NULL};
+    struct aliyun_iot_error *error = NULL;
+    struct device_query device = {"https://h", "p", "d", NULL, 0};
+
+    (void)state;
+    device.deadline = monotonic_milliseconds() + MINUTE;
+    assert_null(query_device_cert(NULL, &settings, &without, &device, &error));
+    assert_error(error, ALIYUN_IOT_REASON_NO_CREDENTIALS, "no AccessKey");
+    error = NULL;
+    cloud.admission_refused = true;
+    assert_null(query(MINUTE, &error));
+    assert_error(error, ALIYUN_IOT_REASON_THROTTLED, "the queue is too long");
+    assert_int_equal(cloud.exchanges, 0);
+}
+
+/* By how many seconds the date of a request is ahead of now. */
+static int64_t date_offset(const struct sent *sent)
+{
+    struct tm broken = {0};
+
+    assert_non_null(strptime(field(sent->headers, "x-acs-date: "), "%Y-%m-%dT%H:%M:%SZ", &broken));
+    return (int64_t)timegm(&broken) - (int64_t)time(NULL);
+}
+
+/* The offset belongs to the process: a date that is right undoes it. */
+static int put_clock_right(void **state)
+{
+    (void)state;
+    reset(NULL);
+    script(GATEWAY_ERROR("InvalidTimeStamp.Expired"), 400)->date = (int64_t)time(NULL);
+    script(FINAL, 403);
+    aliyun_iot_identity_free(query(MINUTE, NULL));
+    return cloud.exchanges == 2 ? 0 : -1;
+}
+
+static void the_clock_is_corrected_from_the_date_and_stays_so(void **state)
+{
+    (void)state;
+    script(GATEWAY_ERROR("InvalidTimeStamp.Expired"), 400)->date = (int64_t)time(NULL) - 86400;
+    script(FINAL, 403);
+    script(FINAL, 403);
+    assert_query_fails(ALIYUN_IOT_REASON_REFUSED, "after 2 tries", 2);
+    assert_in_range(date_offset(&cloud.sent[0]) + 60, 0, 120);
+    assert_in_range(date_offset(&cloud.sent[1]) + 86400 + 60, 0, 120);
+    assert_int_equal(cloud.pause_count, 0);
+    aliyun_iot_identity_free(query(MINUTE, NULL));
+    assert_in_range(date_offset(&cloud.sent[2]) + 86400 + 60, 0, 120);
 }
 
 static void the_clock_is_corrected_once_and_then_named(void **state)
 {
+    static const struct {
+        const char *code;
+        int64_t offset;
+        const char *phrase;
+    } cases[] = {
+            {"InvalidTimeStamp.Expired", 86400, "seconds slow: QueryDeviceCert: "},
+            {"IllegalTimestamp", -86400, "seconds fast: QueryDeviceCert: "},
+            {"InvalidTimeStamp.Format", 0, "after 2 tries: QueryDeviceCert: "},
+    };
+
+    (void)state;
+    for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
+        reset(NULL);
+        for (int time_of = 0; time_of < 2; time_of++)
+            script(gateway_error(cases[index].code), 400)->date =
+                    (int64_t)time(NULL) + cases[index].offset;
+        assert_query_fails(ALIYUN_IOT_REASON_CLOCK, cases[index].phrase, 2);
+    }
+}
+
+static void without_a_date_the_clock_cannot_be_corrected(void **state)
+{
     (void)state;
     script(GATEWAY_ERROR("InvalidTimeStamp.Expired"), 400);
-    script(GATEWAY_ERROR("InvalidTimeStamp.Expired"), 400);
-    answers[0].date = answers[1].date = (int64_t)time(NULL) + 86400;
-    assert_query_fails(ALIYUN_IOT_REASON_CLOCK, "seconds slow: QueryDeviceCert", 2);
-    /* The offset belongs to the process: put it right for the tests to come. */
-    reset(NULL);
-    script(GATEWAY_ERROR("InvalidTimeStamp.Expired"), 400);
-    script(GATEWAY_ERROR("NoPermission"), 403);
-    answers[0].date = (int64_t)time(NULL);
-    assert_query_fails(ALIYUN_IOT_REASON_REFUSED, "NoPermission", 2);
+    assert_query_fails(ALIYUN_IOT_REASON_CLOCK, "set this machine's clock", 1);
 }
 
 static void what_was_signed_is_never_repeated(void **state)
 {
-    struct aliyun_iot_error *error = NULL;
+    static const char *const bodies[] = {
+            "{\"Code\":\"SignatureDoesNotMatch\",\"RequestId\":\"R-1\","
+            "\"Message\":\"server string to sign is: POST&the-token the-secret\"}",
+            "{\"Success\":false,\"Code\":\"signaturedoesnotmatch\",\"RequestId\":\"R-1\","
+            "\"ErrorMessage\":\"server string to sign is: POST&the-token the-secret\"}",
+            "{\"Code\":\"IncompleteSignature\",\"RequestId\":\"R-1\","
+            "\"Message\":\"the-token the-secret\"}"};
 
     (void)state;
-    script("{\"Code\":\"SignatureDoesNotMatch\",\"RequestId\":\"R-1\","
-           "\"Message\":\"string to sign is POST&the-token\"}",
-            400);
-    assert_null(query(60000, &error));
-    assert_non_null(error);
-    assert_null(strstr(aliyun_iot_error_message(error), "the-token"));
-    assert_error(error, ALIYUN_IOT_REASON_BAD_CREDENTIALS, "the AccessKey secret is wrong");
+    for (size_t index = 0; index < sizeof(bodies) / sizeof(bodies[0]); index++) {
+        reset(NULL);
+        script(bodies[index], index == 1 ? 200 : 400);
+        assert_query_fails(ALIYUN_IOT_REASON_BAD_CREDENTIALS, " (RequestId R-1); ", 1);
+    }
+}
+
+static void a_redirect_is_refused_whatever_it_holds(void **state)
+{
+    static const long statuses[] = {300, 301, 302, 303, 307, 308};
+
+    (void)state;
+    for (size_t index = 0; index < sizeof(statuses) / sizeof(statuses[0]); index++) {
+        reset(NULL);
+        script(index % 2 ? "" : READY("\"Status\":2"), statuses[index]);
+        assert_query_fails(
+                ALIYUN_IOT_REASON_BAD_ANSWER, "it is a redirect, which is never followed", 1);
+    }
 }
 
 static void an_answer_that_is_neither_success_nor_error_is_refused(void **state)
@@ -231,18 +660,21 @@ static void an_answer_that_is_neither_success_nor_error_is_refused(void **state)
         long status;
         const char *phrase;
     } cases[] = {
+            {"", 200, "it is empty"},
+            {"[]", 200, "not a JSON object"},
+            {"null", 200, "not a JSON object"},
+            {"{\"Success\":true", 200, "not JSON"},
+            {"{\"Success\":true,\"Success\":false}", 200, "a name is repeated"},
             {"{}", 200, "whether it is a success"},
             {"{}", 404, "no error and no success"},
+            {"{\"Success\":true}", 404, "no error and no success"},
             {"{\"Success\":\"true\"}", 200, "neither true nor false"},
+            {"{\"Success\":1}", 200, "neither true nor false"},
+            {"{\"Success\":null}", 200, "neither true nor false"},
             {"{\"Success\":false}", 200, "without a Code"},
-            {"{}", 302, "redirect"},
-            {"[]", 200, "not a JSON object"},
-            {READY(""), 200, "no Status"},
-            {"{\"Success\":true,\"DeviceCertInfo\":[]}", 200, "no DeviceCertInfo"},
-            {READY("\"Status\":9"), 200, "not documented"},
-            {READY("\"Status\":2"), 200, "no Certificate"},
-            {READY("\"Status\":2,\"Certificate\":\"c\",\"PrivateKey\":\"\""), 200, "no PrivateKey"},
-            {READY("\"Status\":2,\"Certificate\":1,\"PrivateKey\":\"k\""), 200, "wrong type"},
+            {"{\"Success\":false,\"Code\":\"\"}", 200, "without a Code"},
+            {"{\"Success\":false,\"Code\":17}", 200, "without a Code"},
+            {"{\"Success\":false,\"Code\":null}", 200, "without a Code"},
     };
 
     (void)state;
@@ -253,27 +685,178 @@ static void an_answer_that_is_neither_success_nor_error_is_refused(void **state)
     }
 }
 
-static void a_certificate_in_generation_is_asked_for_again(void **state)
+static void a_success_whose_fields_are_wrong_is_refused_with_its_request(void **state)
+{
+    static const char status[] = "holds no Status (RequestId R-1)";
+    static const char information[] = "holds no DeviceCertInfo (RequestId R-1)";
+    static const char type[] = "has a field of the wrong type (RequestId R-1)";
+    static const struct {
+        const char *body, *phrase;
+    } cases[] = {
+            {"{\"Success\":true,\"RequestId\":\"R-1\"}", information},
+            {"{\"Success\":true,\"RequestId\":\"R-1\",\"DeviceCertInfo\":null}", information},
+            {"{\"Success\":true,\"RequestId\":\"R-1\",\"DeviceCertInfo\":[]}", information},
+            {"{\"Success\":true,\"RequestId\":\"R-1\",\"DeviceCertInfo\":\"{}\"}", information},
+            {"{\"Success\":true,\"DeviceCertInfo\":1,\"RequestId\":1}", "(RequestId not given)"},
+            {READY(""), status},
+            {READY("\"Status\":null"), status},
+            {READY("\"Status\":\"2\""), status},
+            {READY("\"Status\":true"), status},
+            {READY("\"Status\":[2]"), status},
+            {READY("\"status\":2"), status},
+            {READY("\"Status\":3"), "has a Status that is not documented (RequestId R-1)"},
+            {READY("\"Status\":-1"), "not documented"},
+            {READY("\"Status\":0.5"), "not documented"},
+            {READY("\"Status\":1e300"), "not documented"},
+            {READY("\"Status\":2"), "holds no Certificate (RequestId R-1)"},
+            {READY("\"Status\":2,\"Certificate\":null,\"PrivateKey\":\"k\""), "no Certificate"},
+            {READY("\"Status\":2,\"Certificate\":\"c\""), "holds no PrivateKey: the platform has"},
+            {READY("\"Status\":2,\"Certificate\":\"c\",\"PrivateKey\":\"\""), "no PrivateKey"},
+            {READY("\"Status\":2,\"Certificate\":1,\"PrivateKey\":\"k\""), type},
+            {READY("\"Status\":2,\"Certificate\":\"c\",\"PrivateKey\":{}"), type},
+            {READY("\"Status\":2,\"Certificate\":\"c\",\"PrivateKey\":\"k\",\"CertSN\":63"), type},
+            {READY("\"Status\":2,\"Certificate\":\"c\",\"PrivateKey\":\"k\""),
+                    "QueryDeviceCert (RequestId R-1): "},
+    };
+
+    (void)state;
+    for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
+        reset(NULL);
+        script(cases[index].body, 200);
+        assert_query_fails(ALIYUN_IOT_REASON_BAD_ANSWER, cases[index].phrase, 1);
+    }
+}
+
+static void append_pem_field(BIO *answer, const char *name, BIO *pem)
+{
+    char byte;
+
+    BIO_printf(answer, ",\"%s\":\"", name);
+    while (BIO_read(pem, &byte, 1) == 1) {
+        if (byte == '\n')
+            BIO_puts(answer, "\\n");
+        else
+            BIO_write(answer, &byte, 1);
+    }
+    BIO_puts(answer, "\"");
+    BIO_free(pem);
+}
+
+/* An answer with a pair that is made for the occasion; to be freed with free(). */
+static char *make_ready_answer(void)
+{
+    BIO *answer = BIO_new(BIO_s_mem()), *certificate_pem = BIO_new(BIO_s_mem()),
+        *key_pem = BIO_new(BIO_s_mem());
+    X509 *certificate = X509_new();
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    char *bytes, *text;
+    long size;
+
+    assert_true(key && certificate && answer && certificate_pem && key_pem);
+    X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+    X509_set_pubkey(certificate, key);
+    assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
+    PEM_write_bio_X509(certificate_pem, certificate);
+    PEM_write_bio_PrivateKey(key_pem, key, NULL, NULL, 0, NULL, NULL);
+    BIO_puts(answer, "{\"RequestId\":\"R-1\",\"Success\":true,\"DeviceCertInfo\":{\"Status\":2");
+    append_pem_field(answer, "Certificate", certificate_pem);
+    append_pem_field(answer, "PrivateKey", key_pem);
+    BIO_puts(answer, ",\"CertSN\":\"sn-1\"}}");
+    size = BIO_get_mem_data(answer, &bytes);
+    text = strndup(bytes, (size_t)size);
+    BIO_free(answer);
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+    return text;
+}
+
+static void a_certificate_in_generation_is_asked_for_until_it_is_ready(void **state)
+{
+    static const int64_t pauses[] = {500, 1000, 2000, 4000, 5000, 5000};
+    enum { PAUSES = sizeof(pauses) / sizeof(pauses[0]) };
+    char *ready = make_ready_answer();
+    struct aliyun_iot_error *error = NULL;
+    struct aliyun_iot_identity *identity;
+
+    (void)state;
+    for (int time = 0; time < PAUSES; time++)
+        script(READY("\"Status\":0,\"Certificate\":\"\",\"PrivateKey\":null"), 200);
+    script(ready, 200);
+    identity = query(MINUTE, &error);
+    if (!identity)
+        fail_msg("%s", aliyun_iot_error_message(error));
+    assert_string_equal(aliyun_iot_identity_serial_number(identity), "sn-1");
+    assert_string_equal(aliyun_iot_identity_request_id(identity), "R-1");
+    assert_string_equal(aliyun_iot_identity_key_type(identity), "EC");
+    aliyun_iot_identity_free(identity);
+    free(ready);
+    assert_int_equal(cloud.pause_count, PAUSES);
+    assert_memory_equal(cloud.pauses, pauses, sizeof(pauses));
+    assert_int_equal(cloud.admissions, PAUSES + 1);
+}
+
+static void a_certificate_that_is_not_ready_by_the_deadline_is_an_error(void **state)
+{
+    struct aliyun_iot_error *error = NULL;
+
+    (void)state;
+    script(READY("\"Status\":0"), 200);
+    assert_null(query(400, &error));
+    assert_error(error, ALIYUN_IOT_REASON_NOT_READY, "Status 0, RequestId R-1); try again");
+    assert_int_equal(cloud.pause_count, 0);
+    reset(NULL);
+    error = NULL;
+    cloud.exiting = true;
+    script(READY("\"Status\":0"), 200);
+    assert_query_fails(ALIYUN_IOT_REASON_NOT_READY, "still being generated", 1);
+}
+
+static void a_failed_generation_is_final(void **state)
 {
     (void)state;
     script(READY("\"Status\":0"), 200);
     script(READY("\"Status\":1"), 200);
-    assert_query_fails(ALIYUN_IOT_REASON_GENERATION_FAILED, "Status 1", 2);
+    assert_query_fails(ALIYUN_IOT_REASON_GENERATION_FAILED,
+            "failed to generate the certificate (Status 1, RequestId R-1)", 2);
 }
+
+#define TEST(function) cmocka_unit_test_setup(function, reset)
+#define TEST_CLOCK(function) cmocka_unit_test_setup_teardown(function, reset, put_clock_right)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-            cmocka_unit_test_setup(both_envelopes_are_read_whatever_the_http_status, reset),
-            cmocka_unit_test_setup(an_unknown_code_is_reported_as_it_came, reset),
-            cmocka_unit_test_setup(what_passes_is_tried_again_with_a_fresh_nonce, reset),
-            cmocka_unit_test_setup(a_throttled_call_is_told_to_the_quota_and_tried_again, reset),
-            cmocka_unit_test_setup(there_is_no_retry_beyond_the_deadline, reset),
-            cmocka_unit_test_setup(credentials_that_expired_are_refreshed_once, reset),
-            cmocka_unit_test_setup(the_clock_is_corrected_once_and_then_named, reset),
-            cmocka_unit_test_setup(what_was_signed_is_never_repeated, reset),
-            cmocka_unit_test_setup(an_answer_that_is_neither_success_nor_error_is_refused, reset),
-            cmocka_unit_test_setup(a_certificate_in_generation_is_asked_for_again, reset),
+            TEST(an_acs3_request_names_the_device_in_its_query_and_has_no_body),
+            TEST(an_rpc_request_holds_everything_in_its_form),
+            TEST(the_instance_is_sent_where_there_is_one),
+            TEST(without_hooks_a_call_is_not_signed),
+            TEST(both_envelopes_are_read_whatever_the_http_status),
+            TEST(the_message_holds_action_code_request_and_advice),
+            TEST(an_unknown_code_is_reported_as_it_came),
+            TEST(the_services_words_are_cut_and_cannot_move_a_cursor),
+            TEST(a_code_that_may_pass_is_tried_again),
+            TEST(a_final_code_is_not_tried_again),
+            TEST(each_try_has_a_nonce_of_its_own),
+            TEST(a_service_that_stays_down_is_asked_four_times_with_growing_pauses),
+            TEST(a_connection_that_fails_is_made_again_unless_it_is_not_trusted),
+            TEST(a_proxy_that_speaks_for_a_service_which_is_down_is_asked_again),
+            TEST(a_throttled_call_waits_a_second_or_as_long_as_the_service_says),
+            TEST(throttling_is_waited_out_until_the_deadline),
+            TEST(there_is_no_pause_beyond_the_deadline),
+            TEST(a_process_that_exits_tries_no_more),
+            TEST(credentials_that_expired_are_refreshed_once),
+            TEST(a_call_without_credentials_or_admission_is_not_made),
+            TEST_CLOCK(the_clock_is_corrected_from_the_date_and_stays_so),
+            TEST_CLOCK(the_clock_is_corrected_once_and_then_named),
+            TEST(without_a_date_the_clock_cannot_be_corrected),
+            TEST(what_was_signed_is_never_repeated),
+            TEST(a_redirect_is_refused_whatever_it_holds),
+            TEST(an_answer_that_is_neither_success_nor_error_is_refused),
+            TEST(a_success_whose_fields_are_wrong_is_refused_with_its_request),
+            TEST(a_certificate_in_generation_is_asked_for_until_it_is_ready),
+            TEST(a_certificate_that_is_not_ready_by_the_deadline_is_an_error),
+            TEST(a_failed_generation_is_final),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
