@@ -2,6 +2,7 @@
 """The stand-in itself: it takes what the real gateway takes, and refuses what that refuses."""
 import base64
 import calendar
+import contextlib
 import datetime
 import gzip
 import hashlib
@@ -9,6 +10,7 @@ import hmac
 import http.client
 import json
 import pathlib
+import shutil
 import ssl
 import subprocess
 import sys
@@ -156,20 +158,28 @@ class Client:
                          query_string(parameters).encode())
 
 
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cloud")
+@contextlib.contextmanager
+def running(folder):
+    """The stand-in as a process, and a client of it."""
     process = subprocess.Popen([sys.executable, str(HERE), "--directory", str(folder)],
                                stdout=subprocess.PIPE, text=True)
-    process.stdout.readline()
-    information = json.loads((folder / "cloud.json").read_text())
-    client = Client(information["endpoint"], folder / "ca.pem")
-    client.folder = folder
-    client.control_url = information["control"]
-    yield client
-    process.terminate()
-    assert process.wait(timeout=10) == 0
-    process.stdout.close()
+    try:
+        process.stdout.readline()
+        information = json.loads((folder / "cloud.json").read_text())
+        client = Client(information["endpoint"], folder / "ca.pem")
+        client.folder = folder
+        client.control_url = information["control"]
+        yield client
+    finally:
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("cloud")) as client:
+        yield client
 
 
 @pytest.fixture
@@ -516,6 +526,24 @@ def test_the_eleventh_call_within_a_second_is_throttled(client):
 def test_a_device_in_generation_is_ready_after_some_questions(client):
     client.control("POST", f"/device/{PRODUCT}/device-1", {"generating": 2})
     assert [information_of(client.acs3())["Status"] for _ in range(3)] == [0, 0, 2]
+
+
+def test_a_stand_in_with_the_same_keys_issues_the_same_certificates(client, tmp_path):
+    for path in client.folder.glob("device-*"):
+        shutil.copy(path, tmp_path)
+    with running(tmp_path) as other:
+        for product in (PRODUCT, "a1X509ec000", "a1X509chain"):
+            assert information_of(other.acs3(product=product)) == \
+                information_of(client.acs3(product=product))
+
+
+def test_the_files_for_a_user_name_endpoint_and_key(client):
+    settings = (client.folder / "aliyun-iot.conf").read_text()
+    assert f"endpoint = {client.endpoint}\n" in settings
+    assert f"ca-file = {client.ca}\n" in settings
+    environment = (client.folder / "environment").read_text()
+    assert f"ALIYUN_IOT_CONFIG='{client.folder}/aliyun-iot.conf'\n" in environment
+    assert account.FULL_KEY[0] in environment and account.FULL_KEY[1] in environment
 
 
 def test_a_certificate_can_be_renewed_and_a_device_deleted(client):
