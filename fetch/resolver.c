@@ -290,11 +290,6 @@ struct resolver *resolver_find(const char *settings_file, struct aliyun_iot_erro
     return resolver;
 }
 
-const struct settings *resolver_settings(const struct resolver *resolver)
-{
-    return resolver->settings;
-}
-
 /* The URI's region has an endpoint of its own, unless the settings name the one endpoint. */
 static char *choose_endpoint(
         const struct settings *settings, const struct uri *uri, struct aliyun_iot_error **error)

@@ -18,9 +18,6 @@ struct resolver;
  */
 struct resolver *resolver_find(const char *settings_file, struct aliyun_iot_error **error);
 
-/* Its settings, for as long as the process lives. */
-const struct settings *resolver_settings(const struct resolver *resolver);
-
 /* Returns a reference to the identity; or NULL with *error set. Blocks for timeout at most. */
 struct aliyun_iot_identity *resolver_resolve(
         struct resolver *resolver, const struct uri *uri, struct aliyun_iot_error **error);
