@@ -73,6 +73,15 @@ static const char *set_name(
     return set_text(key, value, settings, place);
 }
 
+/* It becomes a part of a host's name. */
+static const char *set_region(
+        const struct key *key, const char *value, struct settings *settings, void *place)
+{
+    if (value[strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+        return "it may hold letters, digits and - only, in lower case";
+    return set_text(key, value, settings, place);
+}
+
 /* A relative path is meant from the folder of the settings file. */
 static const char *set_path(
         const struct key *key, const char *value, struct settings *settings, void *place)
@@ -98,35 +107,71 @@ static const char *set_trace_file(
                                         : set_path(key, value, settings, place);
 }
 
-/* https://host[:port], and nothing that would make it name anything else. */
-static const char *set_https_endpoint(
-        const struct key *key, const char *value, struct settings *settings, void *place)
+/* HOST or HOST:PORT, and nothing that would make it name anything else. */
+static bool is_authority(const char *text)
+{
+    const char *port;
+    size_t size, digits;
+    long number;
+
+    if (*text == '[')
+        size = 1 + strspn(text + 1, "0123456789abcdefABCDEF:.") + 1;
+    else
+        size = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-");
+    if (size == 0 || (*text == '[' && (size < 4 || text[size - 1] != ']')))
+        return false;
+    if (!text[size])
+        return true;
+    port = text + size + 1;
+    digits = strspn(port, "0123456789");
+    number = digits > 0 && digits <= 5 ? strtol(port, NULL, 10) : 0;
+    return text[size] == ':' && !port[digits] && number > 0 && number <= 65535;
+}
+
+/*
+ * What follows the scheme, of scheme_size bytes, must be a host alone. The scheme's own port is
+ * dropped: libcurl leaves it out of Host, and the signature covers Host.
+ */
+static const char *set_host(const char *value, size_t scheme_size, const char *own_port,
+        const char *problem, void *place)
 {
     CLEANUP(free) char *endpoint = strdup(value);
-    const char *host;
-    size_t size = endpoint ? strlen(endpoint) : 0;
+    size_t size, port_size = strlen(own_port);
 
     if (!endpoint)
         return "there was no memory to read it";
+    size = strlen(endpoint);
+    if (size > scheme_size && endpoint[size - 1] == '/')
+        endpoint[--size] = '\0';
+    if (!is_authority(endpoint + scheme_size))
+        return problem;
+    if (size > port_size && strcmp(endpoint + size - port_size, own_port) == 0)
+        endpoint[size - port_size] = '\0';
+    return copy_text(place, endpoint);
+}
+
+static const char *set_https_endpoint(
+        const struct key *key, const char *value, struct settings *settings, void *place)
+{
+    (void)key;
+    (void)settings;
     if (strncmp(value, "http:", 5) == 0)
         return "it must be https://, since the answer holds a private key";
     if (strncmp(value, "https://", 8) != 0)
         return "it must be https://HOST or https://HOST:PORT";
-    if (size > 8 && endpoint[size - 1] == '/')
-        endpoint[size - 1] = '\0';
-    host = endpoint + 8;
-    if (!*host || host[strspn(host, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                    "0123456789.-:[]")])
-        return "it must be https://HOST or https://HOST:PORT, without path, query or user";
-    return set_text(key, endpoint, settings, place);
+    return set_host(value, 8, ":443",
+            "it must be https://HOST or https://HOST:PORT, without path, query or user", place);
 }
 
 static const char *set_metadata_endpoint(
         const struct key *key, const char *value, struct settings *settings, void *place)
 {
+    (void)key;
+    (void)settings;
     if (strncmp(value, "http://", 7) != 0)
         return "it must be http://HOST or http://HOST:PORT";
-    return set_text(key, value, settings, place);
+    return set_host(value, 7, ":80",
+            "it must be http://HOST or http://HOST:PORT, without path, query or user", place);
 }
 
 /* Digits only: strtoll() would take blanks and signs. */
@@ -242,7 +287,7 @@ static const char *set_level(
 
 /* Read in this order, so that trace level has the last word over what trace file implies. */
 static const struct key keys[] = {
-        {"cloud", "region", set_name, AT(region), 0, 0},
+        {"cloud", "region", set_region, AT(region), 0, 0},
         {"cloud", "endpoint", set_https_endpoint, AT(endpoint), 0, 0},
         {"cloud", "instance-id", set_name, AT(instance_id), 0, 0},
         {"cloud", "signature", set_signature, AT(signature), 0, 0},

@@ -7,16 +7,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <openssl/crypto.h>
 
 #include "../background.h"
 #include "../buffer.h"
+#include "../deadline.h"
 #include "../trace.h"
 
 enum {
     REFRESH_AHEAD = 300, /* seconds before the expiry; the ecosystem's own clients take 180 */
+    REFRESH_PAUSE = 30,  /* seconds between two refreshes that fail */
+    REFRESH_TIME = 3000, /* milliseconds that a call waits for what it can do without */
+    RESERVE = 2500,      /* milliseconds that one source leaves to those after it */
     PROBLEM_SHOWN = 180  /* bytes of each source's failure in the final message */
 };
 
@@ -41,6 +46,7 @@ struct credentials_store {
     pthread_mutex_t lock;
     struct credentials *current; /* NULL: none yet */
     bool rejected;               /* the service did not take current */
+    int64_t refresh_at;          /* seconds since 1970: current is not asked for anew before */
     pthread_mutex_t search_lock; /* held by the one thread that asks the sources */
     size_t kept;                 /* the source that worked; SOURCE_COUNT: none yet */
 };
@@ -133,6 +139,16 @@ const char *credentials_environment(const char *name)
     return value && *value ? value : NULL;
 }
 
+void credentials_warn_if_shared(const struct settings *settings, const char *path)
+{
+    struct stat status;
+
+    if (stat(path, &status) == 0 && S_ISREG(status.st_mode) &&
+            (status.st_mode & (S_IRGRP | S_IROTH)))
+        trace(settings, TRACE_INFO, "warning: others may read file=%s mode=%03o", path,
+                (unsigned)status.st_mode & 0777);
+}
+
 char *credentials_file(const char *variable, const char *path_in_home)
 {
     const char *named = credentials_environment(variable);
@@ -208,22 +224,42 @@ static struct credentials *ask_source(
     return found;
 }
 
-/* kept: the source that worked before and is asked first; receives the one that works now. */
-static struct credentials *search_sources(
-        const struct credentials_search *search, size_t *kept, struct aliyun_iot_error **error)
+/* A source that does not answer leaves some of the time to those after it, if there are any. */
+static struct credentials_search share_time(const struct credentials_search *search, bool last)
+{
+    int64_t half = deadline_left(search->deadline) / 2;
+    struct credentials_search share = *search;
+
+    if (!last)
+        share.deadline -= half < RESERVE ? half : RESERVE;
+    return share;
+}
+
+/*
+ * kept: the source that worked before and is asked first; receives the one that works now.
+ * only_kept: it alone is asked, so that a bad moment does not lead to another account's AccessKey.
+ */
+static struct credentials *search_sources(const struct credentials_search *search, size_t *kept,
+        bool only_kept, struct aliyun_iot_error **error)
 {
     const char *pinned = search->settings->credentials_source;
     CLEANUP(BUF_MEM_free) BUF_MEM *problems = BUF_MEM_new();
     bool known = !pinned, noted = problems != NULL;
     struct credentials *found = NULL;
 
-    if (noted && *kept < SOURCE_COUNT)
-        found = ask_source(search, *kept, problems, &noted);
-    for (size_t index = 0; !found && noted && index < SOURCE_COUNT; index++) {
+    if (noted && *kept < SOURCE_COUNT) {
+        const struct credentials_search share = share_time(search, only_kept || pinned);
+
+        found = ask_source(&share, *kept, problems, &noted);
+    }
+    for (size_t index = 0; !found && !only_kept && noted && index < SOURCE_COUNT; index++) {
+        const struct credentials_search share =
+                share_time(search, pinned || index + 1 == SOURCE_COUNT);
+
         if (index == *kept || (pinned && strcmp(pinned, sources[index].name) != 0))
             continue;
         known = true;
-        found = ask_source(search, index, problems, &noted);
+        found = ask_source(&share, index, problems, &noted);
         if (found)
             *kept = index;
     }
@@ -238,12 +274,6 @@ static struct credentials *search_sources(
     return NULL;
 }
 
-static bool is_fresh(const struct credentials *credentials)
-{
-    return credentials->expiration == 0 ||
-           credentials->expiration - REFRESH_AHEAD > (int64_t)time(NULL);
-}
-
 static bool is_valid(const struct credentials *credentials)
 {
     return credentials->expiration == 0 || credentials->expiration > (int64_t)time(NULL);
@@ -255,7 +285,7 @@ static struct credentials *get_fresh(struct credentials_store *store)
     struct credentials *credentials = NULL;
 
     pthread_mutex_lock(&store->lock);
-    if (store->current && !store->rejected && is_fresh(store->current))
+    if (store->current && !store->rejected && (int64_t)time(NULL) < store->refresh_at)
         credentials = credentials_reference(store->current);
     pthread_mutex_unlock(&store->lock);
     return credentials;
@@ -279,31 +309,49 @@ static void keep(struct credentials_store *store, struct credentials *found)
     credentials_free(store->current);
     store->current = credentials_reference(found);
     store->rejected = false;
+    store->refresh_at = found->expiration ? found->expiration - REFRESH_AHEAD : INT64_MAX;
     pthread_mutex_unlock(&store->lock);
     trace(store->settings, TRACE_INFO, "credentials source=%s expiration=%lld", found->source,
             (long long)found->expiration);
+}
+
+/* Not with every call: while the source is out of reach, each would wait for it. */
+static void postpone_refresh(
+        struct credentials_store *store, const struct aliyun_iot_error *problem)
+{
+    pthread_mutex_lock(&store->lock);
+    store->refresh_at = (int64_t)time(NULL) + REFRESH_PAUSE;
+    pthread_mutex_unlock(&store->lock);
+    trace(store->settings, TRACE_ERROR, "credentials refresh error=%s",
+            aliyun_iot_error_message(problem));
 }
 
 /* For the thread that holds the search lock. */
 static struct credentials *search_and_keep(
         struct credentials_store *store, int64_t deadline, struct aliyun_iot_error **error)
 {
-    const struct credentials_search search = {store->settings, store->http, deadline};
+    struct credentials_search search = {store->settings, store->http, deadline};
     CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *problem = NULL;
-    struct credentials *credentials = get_fresh(store);
+    CLEANUP(credentials_free) struct credentials *valid = NULL;
+    struct credentials *found = get_fresh(store);
 
     /* Another thread may have been here before. */
-    if (credentials)
-        return credentials;
-    credentials = search_sources(&search, &store->kept, &problem);
-    if (credentials) {
-        keep(store, credentials);
-        return credentials;
-    }
-    credentials = get_valid(store);
-    if (!credentials && error)
+    if (found)
+        return found;
+    valid = get_valid(store);
+    /* The call needs its time for itself, and can go on with what it has. */
+    if (valid && deadline_left(deadline) > REFRESH_TIME)
+        search.deadline = monotonic_milliseconds() + REFRESH_TIME;
+    found = search_sources(&search, &store->kept, valid != NULL, &problem);
+    if (found) {
+        keep(store, found);
+    } else if (valid) {
+        postpone_refresh(store, problem);
+        return take(valid);
+    } else if (error) {
         *error = take(problem);
-    return credentials;
+    }
+    return found;
 }
 
 struct credentials *credentials_get(

@@ -249,6 +249,7 @@ struct credentials *credentials_from_cli_profile(
     text = read_file(path, PROFILE_FILE_MAX, ALIYUN_IOT_REASON_NO_CREDENTIALS, error);
     if (!text)
         return NULL;
+    credentials_warn_if_shared(search->settings, path);
     file = json_parse(text->data, text->length, &problem);
     if (!file)
         return credentials_refuse(error, path, "%s", problem);

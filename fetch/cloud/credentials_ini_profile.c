@@ -61,6 +61,26 @@ static struct credentials *read_profile(const struct credentials_search *search,
     return credentials_refuse(error, place, "type %.40s is not supported", type);
 }
 
+/*
+ * The documented form of the file has comments after a [section] and after values, which
+ * libini_config takes for a mistake and for a part of the value.
+ */
+static void blank_comments(BUF_MEM *text)
+{
+    bool in_comment = false;
+
+    for (size_t index = 0; index < text->length; index++) {
+        char *byte = &text->data[index];
+
+        if (*byte == '\n')
+            in_comment = false;
+        else if (!in_comment && (*byte == '#' || *byte == ';'))
+            in_comment = index > 0 && (byte[-1] == ' ' || byte[-1] == '\t');
+        if (in_comment)
+            *byte = ' ';
+    }
+}
+
 static struct credentials *parse(const struct credentials_search *search, const char *path,
         BUF_MEM *text, struct aliyun_iot_error **error)
 {
@@ -81,6 +101,7 @@ static struct credentials *parse(const struct credentials_search *search, const 
     }
     if (text->length == 0)
         return credentials_refuse(error, place, "the file is empty");
+    blank_comments(text);
     problem = ini_config_file_from_mem(text->data, (uint32_t)text->length, &source);
     if (problem != 0 && problem != ENOMEM)
         return credentials_refuse(error, place, "the file is not UTF-8 text");
@@ -103,5 +124,8 @@ struct credentials *credentials_from_ini_profile(
     if (!path)
         return credentials_refuse(error, "INI profile", "there is no home folder");
     text = read_file(path, PROFILE_FILE_MAX, ALIYUN_IOT_REASON_NO_CREDENTIALS, error);
-    return text ? parse(search, path, text, error) : NULL;
+    if (!text)
+        return NULL;
+    credentials_warn_if_shared(search->settings, path);
+    return parse(search, path, text, error);
 }

@@ -52,4 +52,7 @@ const char *credentials_environment(const char *name);
  */
 char *credentials_file(const char *variable, const char *path_in_home);
 
+/* Traces a warning when group or others may read a file of secrets; the ecosystem takes it. */
+void credentials_warn_if_shared(const struct settings *settings, const char *path);
+
 #endif

@@ -30,6 +30,14 @@ static bool is_near(const char *host, size_t size)
            number >> 22 == (100 << 2 | 1);
 }
 
+/* Messages name a URI up to its path: nothing secret may stand before. */
+static bool has_user(const char *uri)
+{
+    const char *host = strstr(uri, "://") + 3;
+
+    return memchr(host, '@', strcspn(host, "/?#"));
+}
+
 struct credentials *credentials_of_uri(
         const struct credentials_search *search, const char *uri, struct aliyun_iot_error **error)
 {
@@ -45,6 +53,8 @@ struct credentials *credentials_of_uri(
     } else if (strncmp(uri, "https://", 8) != 0) {
         return credentials_refuse(error, place, "it is neither http:// nor https://");
     }
+    if (has_user(uri))
+        return credentials_refuse(error, place, "it must not hold a user name or password");
     answer = credentials_request(search, "GET", uri, NULL, 0, place, error);
     if (!answer)
         return NULL;

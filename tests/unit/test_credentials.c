@@ -4,10 +4,12 @@
 #include <ftw.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cloud/credentials.h"
 #include "deadline.h"
+#include "http_double.h"
 
 /* Every secret of these tests is one of these, and must be in no message. */
 #define SECRET "S3cret"
@@ -326,6 +328,43 @@ static void an_ini_profile_that_is_wrong_says_how(void **state)
     assert_none("ini-profile", NULL, "not UTF-8");
 }
 
+/* As the documents of the SDKs show it. */
+static void an_ini_profile_may_have_comments_where_the_documents_have_them(void **state)
+{
+    (void)state;
+    write_ini_profiles("[default]                   # default credential\r\n"
+                       "type = access_key           # kind of credential\r\n"
+                       "access_key_id = id#1        ; id\r\n"
+                       "# access_key_id = id-2\r\n"
+                       "access_key_secret = " SECRET "\t# secret\r\n");
+    assert_profile_found("ini-profile", NULL, "id#1", NULL);
+}
+
+static void a_file_that_others_may_read_is_taken_with_a_warning(void **state)
+{
+    struct settings settings = settings_of("cli-profile", NULL);
+    struct credentials_store *store = credentials_store_new(&settings, NULL);
+    char path[128], log[128], line[1024] = "";
+    FILE *stream;
+
+    (void)state;
+    write_cli_profiles("{\"current\":\"a\",\"profiles\":[{\"name\":\"a\",\"mode\":\"AK\","
+                       "\"access_key_id\":\"id\",\"access_key_secret\":\"" SECRET "\"}]}");
+    snprintf(path, sizeof(path), "%s/.aliyun/config.json", home);
+    snprintf(log, sizeof(log), "%s/trace.log", home);
+    assert_int_equal(0, chmod(path, 0640));
+    settings.trace_file = log;
+    settings.trace_level = TRACE_INFO;
+    credentials_free(get(store, NULL));
+    credentials_store_free(store);
+    stream = fopen(log, "r");
+    assert_non_null(stream);
+    assert_non_null(fgets(line, sizeof(line), stream));
+    fclose(stream);
+    assert_non_null(strstr(line, "warning: others may read file="));
+    assert_non_null(strstr(line, "config.json mode=640"));
+}
+
 static void the_chain_takes_environment_then_cli_profile_then_ini_profile(void **state)
 {
     (void)state;
@@ -435,6 +474,147 @@ static void credentials_are_kept_until_they_are_rejected(void **state)
     credentials_store_free(NULL);
 }
 
+/* The wall clock, and the network, whose server gives an AccessKey of an hour each time. */
+static time_t clock_ahead;
+static bool network_up;
+static int asked;              /* exchanges since the last look */
+static int issued;             /* AccessKeys: STS.1, STS.2, ... */
+static int64_t time_given[16]; /* to each of the exchanges, in milliseconds */
+
+time_t time(time_t *place)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (place)
+        *place = now.tv_sec + clock_ahead;
+    return now.tv_sec + clock_ahead;
+}
+
+int http_exchange(struct http_client *client, const struct http_request *request,
+        struct http_answer *answer, struct aliyun_iot_error **error)
+{
+    time_t expiration = time(NULL) + 3600;
+    char date[32], text[256];
+
+    (void)client;
+    assert_in_range(asked, 0, 15);
+    time_given[asked++] = deadline_left(request->deadline);
+    if (!network_up)
+        return error_set(error, ALIYUN_IOT_REASON_UNREACHABLE, "%s: no route", request->url);
+    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime(&expiration));
+    snprintf(text, sizeof(text),
+            "{\"Code\":\"Success\",\"AccessKeyId\":\"STS.%d\",\"AccessKeySecret\":\"" SECRET
+            "\",\"SecurityToken\":\"" TOKEN "\",\"Expiration\":\"%s\"}",
+            ++issued, date);
+    return http_answer_with(answer, text, error);
+}
+
+/* The store gives that AccessKey, and asks the network so often for it. */
+static void assert_gets(struct credentials_store *store, const char *id, int exchanges)
+{
+    struct aliyun_iot_error *error = NULL;
+    struct credentials *found =
+            credentials_get(store, monotonic_milliseconds() + 10 * 1000, &error);
+
+    if (!found)
+        fail_msg("%s", aliyun_iot_error_message(error));
+    assert_string_equal(found->access_key_id, id);
+    credentials_free(found);
+    assert_int_equal(asked, exchanges);
+    asked = 0;
+}
+
+/* A store whose source is a credentials URI; it has asked for the first credentials. */
+static struct credentials_store *store_of_uri(const struct settings *settings)
+{
+    struct credentials_store *store = credentials_store_new(settings, NULL);
+
+    setenv("ALIBABA_CLOUD_CREDENTIALS_URI", "http://127.0.0.1/", 1);
+    network_up = true;
+    assert_gets(store, "STS.1", 1);
+    assert_gets(store, "STS.1", 0);
+    return store;
+}
+
+static void credentials_are_renewed_minutes_before_they_expire(void **state)
+{
+    struct settings settings = settings_of(NULL, NULL);
+    struct credentials_store *store = store_of_uri(&settings);
+
+    (void)state;
+    clock_ahead = 3600 - 310;
+    assert_gets(store, "STS.1", 0);
+    clock_ahead = 3600 - 290;
+    assert_gets(store, "STS.2", 1);
+    credentials_store_free(store);
+}
+
+static void a_renewal_that_fails_leaves_the_call_its_time_and_is_not_tried_by_each(void **state)
+{
+    struct settings settings = settings_of(NULL, NULL);
+    struct credentials_store *store = store_of_uri(&settings);
+    struct aliyun_iot_error *error = NULL;
+
+    (void)state;
+    network_up = false;
+    clock_ahead = 3600 - 290;
+    assert_gets(store, "STS.1", 1);
+    assert_in_range(time_given[0], 1, 3000);
+    assert_gets(store, "STS.1", 0);
+    clock_ahead += 31;
+    assert_gets(store, "STS.1", 1);
+    clock_ahead += 31;
+    network_up = true;
+    assert_gets(store, "STS.2", 1);
+
+    network_up = false;
+    clock_ahead += 3600;
+    assert_null(get(store, &error));
+    assert_error(error, ALIYUN_IOT_REASON_NO_CREDENTIALS, "no route");
+    credentials_store_free(store);
+}
+
+static void a_bad_moment_does_not_lead_to_another_account(void **state)
+{
+    struct settings settings = settings_of(NULL, NULL);
+    struct credentials_store *store = store_of_uri(&settings);
+
+    (void)state;
+    setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "id-other", 1);
+    setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET, 1);
+    network_up = false;
+    clock_ahead = 3600 - 290;
+    assert_gets(store, "STS.1", 1);
+    /* With nothing left to go on with, it is better than none. */
+    clock_ahead = 3600;
+    assert_gets(store, "id-other", 1);
+    credentials_store_free(store);
+}
+
+static void a_source_that_does_not_answer_leaves_time_to_those_after_it(void **state)
+{
+    struct settings settings = settings_of(NULL, NULL);
+    struct credentials_store *store = credentials_store_new(&settings, NULL);
+
+    (void)state;
+    write_cli_profiles("{\"profiles\":[{\"name\":\"default\",\"mode\":\"CredentialsURI\","
+                       "\"credentials_uri\":\"http://127.0.0.1/\"}]}");
+    setenv("ALIBABA_CLOUD_CREDENTIALS_URI", "http://127.0.0.1/", 1);
+    assert_null(credentials_get(store, monotonic_milliseconds() + 10 * 1000, NULL));
+    assert_int_equal(asked, 2);
+    assert_in_range(time_given[0], 7000, 7500);
+    assert_in_range(time_given[1], 9000, 10000);
+    credentials_store_free(store);
+}
+
+static void a_credentials_uri_with_a_password_is_refused_without_a_word_of_it(void **state)
+{
+    (void)state;
+    setenv("ALIBABA_CLOUD_CREDENTIALS_URI", "https://user:" SECRET "@host.example/", 1);
+    assert_none("credentials-uri", NULL, "it must not hold a user name or password");
+}
+
 static void *get_and_reject(void *store)
 {
     for (int time = 0; time < 100; time++) {
@@ -483,6 +663,8 @@ static int make_home(void **state)
     (void)state;
     unset_all("ALIBABA_CLOUD_");
     unset_all("ALIYUN_IOT_");
+    clock_ahead = asked = issued = 0;
+    network_up = false;
     setenv("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true", 1);
     strcpy(home, "/tmp/test-credentials-XXXXXX");
     return mkdtemp(home) ? setenv("HOME", home, 1) : -1;
@@ -517,11 +699,18 @@ int main(void)
             TEST(the_environment_names_another_cli_file_or_disables_it),
             TEST(an_ini_profile_holds_a_key),
             TEST(an_ini_profile_that_is_wrong_says_how),
+            TEST(an_ini_profile_may_have_comments_where_the_documents_have_them),
+            TEST(a_file_that_others_may_read_is_taken_with_a_warning),
             TEST(the_chain_takes_environment_then_cli_profile_then_ini_profile),
             TEST(a_pinned_source_is_the_only_one),
             TEST(an_unknown_source_is_named_with_the_known_ones),
             TEST(the_error_lists_what_was_tried_and_what_to_do),
             TEST(credentials_are_kept_until_they_are_rejected),
+            TEST(credentials_are_renewed_minutes_before_they_expire),
+            TEST(a_renewal_that_fails_leaves_the_call_its_time_and_is_not_tried_by_each),
+            TEST(a_bad_moment_does_not_lead_to_another_account),
+            TEST(a_source_that_does_not_answer_leaves_time_to_those_after_it),
+            TEST(a_credentials_uri_with_a_password_is_refused_without_a_word_of_it),
             TEST(many_threads_share_a_store),
     };
 

@@ -274,6 +274,8 @@ static void a_name_has_no_character_that_could_leave_its_place(void **state)
     (void)state;
     assert_value_refused("cloud", "region = cn-shanghai.evil.example", "region: it may hold");
     assert_value_refused("cloud", "region = cn shanghai", "region: it may hold letters, digits");
+    assert_value_refused("cloud", "region = CN-Shanghai", "in lower case");
+    assert_value_refused("cloud", "region = cn_shanghai", "region: it may hold letters, digits");
     assert_value_refused("cloud", "region =", "region: a value must follow the =");
     assert_value_refused("cloud", "instance-id = a/b", "instance-id: it may hold letters, digits");
     assert_value_refused("cloud", "instance-id =", "instance-id: a value must follow the =");
@@ -317,7 +319,9 @@ static void an_endpoint_is_https_and_a_host_alone(void **state)
 {
     static const char *const more_than_a_host[] = {"https://", "https:///", "https://h/path",
             "https://h//", "https://h?q", "https://h#f", "https://user@h", "https://user:pw@h",
-            "https://h%2e", "https://h\\x", "https://h h", "https://h,i"};
+            "https://h%2e", "https://h\\x", "https://h h", "https://h,i", "https://:8443",
+            "https://h:", "https://h:x", "https://h:0", "https://h:65536", "https://h:1:2",
+            "https://a[b]", "https://[::1", "https://[]", "https://[::1]x"};
     char line[128];
 
     (void)state;
@@ -325,6 +329,10 @@ static void an_endpoint_is_https_and_a_host_alone(void **state)
     assert_endpoint("https://iot.example.com/", "https://iot.example.com");
     assert_endpoint("https://127.0.0.1:8443", "https://127.0.0.1:8443");
     assert_endpoint("https://[::1]:8443/", "https://[::1]:8443");
+    assert_endpoint("https://[::1]", "https://[::1]");
+    /* libcurl leaves the usual port out of Host, which the signature covers. */
+    assert_endpoint("https://iot.example.com:443", "https://iot.example.com");
+    assert_endpoint("https://iot.example.com:8443", "https://iot.example.com:8443");
 
     assert_value_refused("cloud", "endpoint = http://iot.example.com",
             "endpoint: it must be https://, since the answer holds a private key");
@@ -339,6 +347,18 @@ static void an_endpoint_is_https_and_a_host_alone(void **state)
     }
     assert_value_refused("credentials", "metadata-endpoint = https://100.100.100.200",
             "metadata-endpoint: it must be http://HOST");
+}
+
+static void the_metadata_endpoint_is_http_and_a_host_alone(void **state)
+{
+    struct settings *settings = load_text("[credentials]\nmetadata-endpoint = http://h:80/\n");
+
+    (void)state;
+    assert_string_equal(settings->metadata_endpoint, "http://h");
+    settings_free(settings);
+    assert_value_refused("credentials", "metadata-endpoint = https://h", "it must be http://HOST");
+    assert_value_refused("credentials", "metadata-endpoint = http://h/p", "without path, query");
+    assert_value_refused("credentials", "metadata-endpoint = http://u@h", "without path, query");
 }
 
 static void a_relative_path_is_meant_from_the_folder_of_the_file(void **state)
@@ -676,6 +696,7 @@ int main(void)
             TEST(a_name_has_no_character_that_could_leave_its_place),
             TEST(a_word_is_one_of_the_known_ones),
             TEST(an_endpoint_is_https_and_a_host_alone),
+            TEST(the_metadata_endpoint_is_http_and_a_host_alone),
             TEST(a_relative_path_is_meant_from_the_folder_of_the_file),
             TEST(a_trace_file_alone_switches_the_trace_on),
             TEST(an_unknown_section_or_key_is_named_with_its_line),
