@@ -16,7 +16,7 @@ import urllib.request
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = pathlib.Path(os.environ.get("ALIYUN_IOT_BUILD", ROOT / "build")).resolve()
 COMMAND = BUILD / "fetch" / "command" / "aliyun-iot"
 MODULE = BUILD / "provider" / "aliyun-iot.so"
