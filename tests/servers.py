@@ -3,13 +3,17 @@
 import contextlib
 import getpass
 import http.server
+import re
 import shutil
 import ssl
 import subprocess
 import threading
 import time
 
-from conftest import end_process, free_port, wait_for_port
+from machine import BUILD, end_process, free_port, wait_for_port
+
+# A user's PATH need not have where servers are.
+SERVER_PATH = "/usr/sbin:/usr/bin:/usr/local/sbin"
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -66,33 +70,39 @@ class WebServer:
 
 
 class Broker:
-    """A mosquitto broker; its log says who connects."""
+    """A mosquitto broker on localhost; its log names the certificate of each client."""
 
-    def __init__(self, folder, certificate_folder, device_ca):
+    def __init__(self, folder, certificate_folder, device_ca, more=""):
         self.port = free_port()
         self.log = folder / "broker.log"
-        configuration = folder / "mosquitto.conf"
+        configuration = folder / "broker.conf"
         configuration.write_text(f"""\
 user {getpass.getuser()}
+plugin {BUILD}/tests/clients/broker_log.so
 listener {self.port} 127.0.0.1
 cafile {device_ca}
 certfile {certificate_folder}/server.pem
 keyfile {certificate_folder}/server.key
 require_certificate true
-use_subject_as_username true
 allow_anonymous true
 log_type all
+{more}
 """)
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                [shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin"), "-c",
-                 str(configuration)], stdout=log, stderr=log)
+                [shutil.which("mosquitto", path=SERVER_PATH), "-c", str(configuration)],
+                stdout=log, stderr=log)
         wait_for_port(self.port, self.process)
 
     def await_in_log(self, text, client):
         while text not in self.log.read_text():
             assert client.poll() is None, client.communicate()
             time.sleep(0.02)
+
+    @property
+    def serials(self):
+        return [int(serial, 16) for serial in
+                re.findall("certificate serial ([0-9A-F]+) of client", self.log.read_text())]
 
     def stop(self):
         end_process(self.process)
@@ -129,13 +139,12 @@ http {{
     }}
 }}
 """)
-        program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
-        self.process = machine.start(program, "-c", configuration, "-e", self.error_log,
-                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.process = machine.start(shutil.which("nginx", path=SERVER_PATH), "-c", configuration,
+                                     "-e", self.error_log, stdout=subprocess.PIPE,
+                                     stderr=subprocess.STDOUT)
         wait_for_port(self.port, self.process)
 
     def stop(self):
         with contextlib.suppress(Exception):
             self.process.stdout.close()
         end_process(self.process)
-

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from conftest import COMMAND
+from machine import COMMAND
 
 GOOD = "aliyun-iot://a1X509rsa00/device-1"
 

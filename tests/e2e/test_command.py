@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, COMMAND, ROOT
+from machine import BUILD, COMMAND, ROOT
 
 URI = "aliyun-iot://a1X509rsa00/device-1"
 

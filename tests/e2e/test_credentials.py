@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, COMMAND, ROOT, Machine
+from machine import BUILD, COMMAND, ROOT, Machine
 
 sys.path.insert(0, str(ROOT / "tests" / "cloud"))
 import account  # noqa: E402

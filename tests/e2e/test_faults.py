@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from conftest import COMMAND
+from machine import COMMAND
 
 URI = "aliyun-iot://a1X509rsa00/device-1"
 TIMEOUT = 2  # seconds, in the settings

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, sanitizer_environment
+from machine import BUILD, sanitizer_environment
 
 FLEET = BUILD / "tests" / "programs" / "fleet"
 FORKER = BUILD / "tests" / "programs" / "forker"

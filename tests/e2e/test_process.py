@@ -3,7 +3,7 @@
 import subprocess
 import time
 
-from conftest import BUILD, COMMAND, MODULE, DEFAULT_FIRST, OPENSSL_CNF
+from machine import BUILD, COMMAND, MODULE, DEFAULT_FIRST, OPENSSL_CNF
 
 LEAVER = BUILD / "tests" / "programs" / "leaver"
 URI = "aliyun-iot://a1X509rsa00/device-1"

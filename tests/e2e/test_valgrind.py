@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from conftest import BUILD, COMMAND
+from machine import BUILD, COMMAND
 
 pytestmark = pytest.mark.skipif("ALIYUN_IOT_SANITIZED" in os.environ,
                                 reason="the sanitizer does this here")

@@ -1,35 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real programs connect as a device that a URI names, and the server sees that device."""
-import contextlib
+"""The openssl command connects, lists and reads by URI; and what the URI, the settings and the cloud
+have to do with what it gets."""
 import ssl
 import subprocess
 import textwrap
-import urllib.request
 
 import pytest
 
-from conftest import Machine
-from servers import Broker, Nginx, WebServer
+from machine import Machine, PRODUCT as RSA, PRODUCTS
+from servers import WebServer
 
-RSA = "a1X509rsa00"
-PRODUCTS = {"RSA": RSA, "EC": "a1X509ec000", "Ed25519": "a1X509ed000"}
 VERSIONS = {"TLS 1.2": (ssl.TLSVersion.TLSv1_2, "-tls1_2"),
             "TLS 1.3": (ssl.TLSVersion.TLSv1_3, "-tls1_3")}
-
-
-@pytest.fixture
-def web(cloud, server_certificate):
-    server = WebServer(server_certificate, cloud.device_ca)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def broker(tmp_path, cloud, server_certificate):
-    cloud.device_ca.parent.chmod(0o755)
-    server = Broker(tmp_path, server_certificate, cloud.device_ca)
-    yield server
-    server.stop()
 
 
 def s_client(machine, web, ca, *options):
@@ -107,118 +89,6 @@ def test_the_key_is_the_devices_own(machine, cloud):
         done = machine.run("openssl", "pkey", "-in", f"aliyun-iot:{product}/device-1")
         key = cloud.control("GET", f"/device/{product}/device-1")["key"]
         assert done.stdout == key
-
-
-@pytest.mark.parametrize("product", PRODUCTS)
-@pytest.mark.parametrize("block", ["first", "last"])
-def test_curl_connects_with_a_pem_identity_file(machine_of_each_order, cloud, web,
-                                                server_certificate, product, block):
-    machine = machine_of_each_order
-    identity = machine.identity_file(f"aliyun-iot:{PRODUCTS[product]}/device-1")
-    if block == "first":
-        text = identity.read_text()
-        cut = text.index("-----BEGIN ALIYUN-IOT IDENTITY-----")
-        identity.write_text(text[cut:] + text[:cut])
-    cloud.reset()
-    done = machine.run("curl", "-sS", "--cacert", server_certificate / "ca.pem", "--cert", identity,
-                       web.url)
-    assert done.returncode == 0, done.stderr
-    assert web.serials == [cloud.serial(PRODUCTS[product], "device-1")]
-    assert len(cloud.calls()) == 1
-
-
-@pytest.mark.parametrize("product", PRODUCTS)
-def test_mosquitto_clients_exchange_a_message(machine, cloud, broker, server_certificate, product):
-    identity = machine.identity_file(f"aliyun-iot:{PRODUCTS[product]}/device-1")
-    common = ["-h", "localhost", "-p", broker.port, "--cafile", server_certificate / "ca.pem",
-              "--cert", identity, "--key", identity, "-t", "topic"]
-    subscriber = machine.start("mosquitto_sub", *common, "-C", "1", "-W", "40",
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    broker.await_in_log("Sending SUBACK", subscriber)
-    publisher = machine.run("mosquitto_pub", *common, "-m", "a message of the device")
-    assert publisher.returncode == 0, publisher.stderr
-    assert "a message of the device" in subscriber.communicate(timeout=60)[0]
-    assert "Alibaba Cloud IoT Certificate" in broker.log.read_text()
-    # One to write the file, and one for each client.
-    assert len(cloud.calls()) == 3
-
-
-PYTHON_CLIENT = textwrap.dedent("""\
-    import ssl, sys, urllib.request
-    identity, ca, url = sys.argv[1:]
-    context = ssl.create_default_context(cafile=ca)
-    context.load_cert_chain(identity)
-    print(urllib.request.urlopen(url, context=context, timeout=30).read().decode())
-""")
-
-
-def run_python(machine, program, *arguments):
-    return machine.run("/usr/bin/python3", "-c", program, *arguments)
-
-
-def test_python_connects_with_a_pem_identity_file(machine_of_each_order, cloud, web,
-                                                  server_certificate):
-    machine = machine_of_each_order
-    identity = machine.identity_file(f"aliyun-iot:{RSA}/device-1")
-    done = run_python(machine, PYTHON_CLIENT, identity, server_certificate / "ca.pem", web.url)
-    assert done.returncode == 0, done.stderr
-    assert web.serials == [cloud.serial(RSA, "device-1")]
-
-
-def test_python_raises_an_ssl_error_when_the_identity_cannot_be_had(machine, web,
-                                                                    server_certificate):
-    identity = machine.identity_file(f"aliyun-iot:{RSA}/device-1")
-    done = run_python(machine, PYTHON_CLIENT, identity, server_certificate / "ca.pem", web.url)
-    assert done.returncode == 0, done.stderr
-    machine.environment["ALIBABA_CLOUD_ACCESS_KEY_SECRET"] = "wrong"
-    done = run_python(machine, PYTHON_CLIENT, identity, server_certificate / "ca.pem", web.url)
-    assert done.returncode == 1
-    assert "ssl.SSLError" in done.stderr
-    assert "FileNotFoundError" not in done.stderr
-
-
-PAHO_CLIENT = textwrap.dedent("""\
-    import sys
-    import paho.mqtt.client as mqtt
-    identity, ca, port = sys.argv[1:]
-    try:
-        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "paho")
-    except AttributeError:
-        client = mqtt.Client("paho")
-    client.tls_set(ca_certs=ca, certfile=identity, keyfile=identity)
-    client.on_connect = lambda client, *_: client.publish("topic", "from paho", 1)
-    client.on_publish = lambda client, *_: client.disconnect()
-    client.connect("localhost", int(port))
-    client.loop_forever()
-    print("published")
-""")
-
-
-def test_paho_connects_with_a_pem_identity_file(machine, broker, server_certificate):
-    identity = machine.identity_file(f"aliyun-iot:{RSA}/device-1")
-    done = run_python(machine, PAHO_CLIENT, identity, server_certificate / "ca.pem",
-                      str(broker.port))
-    assert done.stdout == "published\n", done.stderr
-
-
-def test_nginx_connects_to_its_upstream_with_a_pem_identity_file(machine, cloud, web,
-                                                                 server_certificate):
-    identity = machine.identity_file(f"aliyun-iot:{RSA}/device-1")
-    cloud.reset()
-    nginx = Nginx(machine, f"""location / {{
-            proxy_pass {web.url};
-            proxy_ssl_name localhost;
-            proxy_ssl_trusted_certificate {server_certificate}/ca.pem;
-            proxy_ssl_verify on;
-            proxy_ssl_certificate {identity};
-            proxy_ssl_certificate_key {identity};
-        }}""")
-    with contextlib.suppress(OSError):
-        urllib.request.urlopen(f"http://127.0.0.1:{nginx.port}/", timeout=30).close()
-    nginx.stop()
-    assert web.serials == [cloud.serial(RSA, "device-1")], nginx.error_log.read_text()
-    # The master loads it; the workers, forked from it, ask nobody.
-    assert len(cloud.calls()) == 1
 
 
 def test_a_process_without_a_uri_neither_calls_nor_loads_the_library(machine, cloud):
@@ -304,17 +174,6 @@ def test_a_file_whose_certificate_is_no_longer_the_devices_says_so(machine, clou
     assert done.returncode != 0
     assert "does not match" in done.stderr
     assert "aliyun-iot pem" in done.stderr
-
-
-def test_curl_explains_on_standard_error_when_asked_to(machine, web, server_certificate):
-    """curl shows no reason by itself; the trace, switched on from the environment, does."""
-    identity = machine.identity_file(f"aliyun-iot:{RSA}/device-1")
-    machine.write_settings(trace="level = off")
-    done = machine.run("curl", "-sS", "--cacert", server_certificate / "ca.pem", "--cert", identity,
-                       web.url, environment={"ALIBABA_CLOUD_ACCESS_KEY_SECRET": "wrong",
-                                             "ALIYUN_IOT_TRACE": "stderr"})
-    assert done.returncode != 0
-    assert "the AccessKey secret is wrong" in done.stderr
 
 
 def test_settings_are_found_by_the_provider_parameter(tmp_path, cloud):
