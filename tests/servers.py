@@ -4,6 +4,7 @@ import contextlib
 import getpass
 import http.server
 import re
+import resource
 import shutil
 import ssl
 import subprocess
@@ -88,6 +89,9 @@ allow_anonymous true
 log_type all
 {more}
 """)
+        # The broker inherits it: each connection takes a descriptor.
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 [shutil.which("mosquitto", path=SERVER_PATH), "-c", str(configuration)],

@@ -49,8 +49,7 @@ EXPORT int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **conte
             identifier, MOSQ_EVT_BASIC_AUTH, log_certificate, NULL, NULL);
 }
 
-EXPORT int mosquitto_plugin_cleanup(
-        void *context, struct mosquitto_opt *options, int option_count)
+EXPORT int mosquitto_plugin_cleanup(void *context, struct mosquitto_opt *options, int option_count)
 {
     (void)context;
     (void)options;

@@ -7,9 +7,10 @@ import subprocess
 
 import pytest
 
-from machine import ENGINE, MODULE, PRODUCT
+from machine import BUILD, ENGINE, MODULE, PRODUCT
 from servers import SERVER_PATH
 
+PROGRAMS = BUILD / "tests" / "clients"
 ENGINE_ENVIRONMENT = {"OPENSSL_ENGINES": str(ENGINE.parent), "OPENSSL_MODULES": str(MODULE.parent)}
 
 
@@ -50,6 +51,7 @@ _VERSIONS = {
     "openssl": (["openssl", "version"], "OpenSSL "),
     "curl": (["curl", "--version"], "curl "),
     "mosquitto": (["mosquitto", "-h"], "mosquitto version "),
+    "libmosquitto": (["mosquitto_pub", "--help"], "libmosquitto "),
 }
 
 
