@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the tests of the whole product."""
-import shutil
-import subprocess
-
 import pytest
 
-from machine import Cloud, DEFAULT_FIRST, DEFAULT_LAST, Machine
+from machine import Cloud, DEFAULT_FIRST, DEFAULT_LAST, Machine, make_server_certificate
 from servers import Broker, WebServer
 
 
@@ -35,23 +32,7 @@ def machine_of_each_order(request, tmp_path, cloud):
 
 @pytest.fixture(scope="session")
 def server_certificate(tmp_path_factory):
-    """A CA and a certificate for localhost, for brokers and servers that devices connect to."""
-    folder = tmp_path_factory.mktemp("server")
-    openssl = shutil.which("openssl")
-    subprocess.run([openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=Test CA",
-                    "-keyout", folder / "ca.key", "-out", folder / "ca.pem"],
-                   check=True, capture_output=True)
-    subprocess.run([openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=localhost",
-                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                    "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key",
-                    "-keyout", folder / "server.key", "-out", folder / "server.pem"],
-                   check=True, capture_output=True)
-    for path in folder.iterdir():
-        path.chmod(0o644)
-    folder.chmod(0o755)
-    return folder
+    return make_server_certificate(tmp_path_factory.mktemp("server"))
 
 
 @pytest.fixture

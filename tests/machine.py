@@ -199,3 +199,23 @@ class Machine:
         done = self.run(COMMAND, "pem", uri, "-o", path)
         assert done.returncode == 0, done.stderr
         return path
+
+
+def make_server_certificate(folder):
+    """A CA and a certificate for localhost, for brokers and servers that devices connect to."""
+    folder.mkdir(exist_ok=True)
+    openssl = shutil.which("openssl")
+    subprocess.run([openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=Test CA",
+                    "-keyout", folder / "ca.key", "-out", folder / "ca.pem"],
+                   check=True, capture_output=True)
+    subprocess.run([openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                    "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key",
+                    "-keyout", folder / "server.key", "-out", folder / "server.pem"],
+                   check=True, capture_output=True)
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    folder.chmod(0o755)
+    return folder
