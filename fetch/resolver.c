@@ -358,26 +358,38 @@ static struct aliyun_iot_identity *resolve(const char *settings_file, const char
         *object = uri->object;
     resolver = resolver_find(settings_file, error);
     identity = resolver ? resolver_resolve(resolver, uri, error) : NULL;
-    if (!identity) {
+    if (!identity)
         error_prefix(error, "aliyun-iot:%s/%s: ", uri->product_key, uri->device_name);
-        if (resolver && error)
-            trace(resolver->settings, TRACE_ERROR, "failed error=%s",
-                    aliyun_iot_error_message(*error));
-    }
     return identity;
+}
+
+EXPORT void aliyun_iot_error_trace(const char *settings_file, const char *message)
+{
+    struct resolver *resolver = resolver_find(settings_file, NULL);
+    /* Settings that cannot be read name no file, but the environment may. */
+    const struct settings environment = {
+            .trace_file = secure_getenv("ALIYUN_IOT_TRACE"),
+            .trace_level = TRACE_ERROR,
+    };
+
+    trace(resolver ? resolver->settings : &environment, TRACE_ERROR, "failed error=%s", message);
 }
 
 EXPORT int aliyun_iot_identity_resolve(const char *settings_file, const char *uri,
         struct aliyun_iot_identity **identity, enum aliyun_iot_object *object,
         struct aliyun_iot_error **error)
 {
+    CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *problem = NULL;
     int before = errno;
 
-    if (error)
-        *error = NULL;
+    if (!error)
+        error = &problem;
+    *error = NULL;
     /* What fails underneath and is mended or explained here is nothing to the caller's queue. */
     ERR_set_mark();
     *identity = resolve(settings_file, uri, object, error);
+    if (!*identity)
+        aliyun_iot_error_trace(settings_file, aliyun_iot_error_message(*error));
     ERR_pop_to_mark();
     errno = before;
     return *identity != NULL;

@@ -140,73 +140,86 @@ static bool find_public_key(struct der certificate, struct der *public_key)
     return true;
 }
 
-/*
- * Reads on until a certificate with that public key. *certificates counts those of other keys; one
- * that is broken is left to the program to complain about.
- */
-static bool find_certificate(struct pem *pem, struct der public_key, size_t *certificates)
+static int bad_block(const struct pem *pem, const char *problem)
 {
-    for (*certificates = 0; pem_next_block(pem);) {
-        CLEANUP(BUF_MEM_free) BUF_MEM *content = NULL;
-        struct der certificate, its_key;
-
-        if (!pem_label_is(pem, CERTIFICATE)) {
-            pem_skip_block(pem);
-            continue;
-        }
-        if (pem_read_block(pem, CERTIFICATE, CERTIFICATE_MAX, &content))
-            continue;
-        certificate.bytes = (const unsigned char *)content->data;
-        certificate.size = content->length;
-        if (!find_public_key(certificate, &its_key))
-            continue;
-        if (its_key.size == public_key.size &&
-                memcmp(its_key.bytes, public_key.bytes, its_key.size) == 0)
-            return true;
-        ++*certificates;
-    }
-    return false;
+    return library_refuse(pem->provider, ALIYUN_IOT_REASON_BAD_IDENTITY_FILE,
+            "the block " IDENTITY " in the PEM file %s; write the file anew: aliyun-iot pem URI "
+            "-o FILE",
+            problem);
 }
 
-/*
- * The certificates of an identity file were written once, and the cloud may have issued a new one
- * since. The program would only say that key and certificate differ: here it is known why.
- * A file that cannot be read again, or has no certificates, is not checked.
- */
-static bool check_certificate(
-        const struct pem *block, const struct resolved *resolved, const char *uri)
+/* What a file holds that a block stands in. */
+struct contents {
+    size_t blocks;             /* ours, that block included */
+    size_t certificates;       /* that can be read; a broken one is the program's to complain of */
+    bool has_that_certificate; /* one with the public key in question */
+};
+
+static void look_at_certificate(struct pem *pem, struct der public_key, struct contents *contents)
+{
+    CLEANUP(BUF_MEM_free) BUF_MEM *content = NULL;
+    struct der certificate, its_key;
+
+    if (pem_read_block(pem, CERTIFICATE, CERTIFICATE_MAX, &content))
+        return;
+    certificate.bytes = (const unsigned char *)content->data;
+    certificate.size = content->length;
+    if (!find_public_key(certificate, &its_key))
+        return;
+    contents->certificates++;
+    if (its_key.size == public_key.size &&
+            memcmp(its_key.bytes, public_key.bytes, its_key.size) == 0)
+        contents->has_that_certificate = true;
+}
+
+/* Looks through the whole file, and comes back to where it is. Returns false if that can't be. */
+static bool look_through_file(
+        const struct pem *block, struct der public_key, struct contents *contents)
 {
     const struct provider *provider = block->provider;
     struct pem pem = {.provider = provider, .bio = block->bio};
     long position = provider->bio_ctrl(pem.bio, BIO_C_FILE_TELL, 0, NULL);
-    size_t certificates = 0;
-    bool found = false;
+
+    if (position < 0)
+        return false;
+    /* What a seek returns differs from BIO to BIO; where it went, tell says. */
+    provider->bio_ctrl(pem.bio, BIO_C_FILE_SEEK, 0, NULL);
+    if (provider->bio_ctrl(pem.bio, BIO_C_FILE_TELL, 0, NULL) == 0) {
+        while (pem_next_block(&pem)) {
+            if (pem_label_is(&pem, CERTIFICATE)) {
+                look_at_certificate(&pem, public_key, contents);
+                continue;
+            }
+            contents->blocks += pem_label_is(&pem, IDENTITY);
+            pem_skip_block(&pem);
+        }
+    }
+    provider->bio_ctrl(pem.bio, BIO_C_FILE_SEEK, position, NULL);
+    return true;
+}
+
+/*
+ * The certificates of an identity file were written once, and the cloud may have issued a new one
+ * since. The program would only say that key and certificate differ: here it is known why. And of
+ * two blocks, programs take the certificate of one and the key of the other.
+ * A file that cannot be read again is not checked, nor the certificates of one that has none.
+ */
+static int check_file(const struct pem *block, const struct resolved *resolved, const char *uri)
+{
+    struct contents contents = {0};
     struct der leaf, public_key;
 
     leaf.bytes = resolved->library->identity_certificate(resolved->identity, 0, &leaf.size);
-    if (position < 0 || !find_public_key(leaf, &public_key))
-        return true;
-    /* What a seek returns differs from BIO to BIO; where it went, tell says. */
-    provider->bio_ctrl(pem.bio, BIO_C_FILE_SEEK, 0, NULL);
-    if (provider->bio_ctrl(pem.bio, BIO_C_FILE_TELL, 0, NULL) == 0)
-        found = find_certificate(&pem, public_key, &certificates);
-    provider->bio_ctrl(pem.bio, BIO_C_FILE_SEEK, position, NULL);
-    if (found || certificates == 0)
-        return true;
-    provider_raise(provider, ALIYUN_IOT_REASON_KEY_MISMATCH,
+    if (!find_public_key(leaf, &public_key) || !look_through_file(block, public_key, &contents))
+        return 1;
+    if (contents.blocks > 1)
+        return bad_block(block, "stands there more than once, and a file is for one device");
+    if (contents.certificates == 0 || contents.has_that_certificate)
+        return 1;
+    return library_refuse(block->provider, ALIYUN_IOT_REASON_KEY_MISMATCH,
             "%s: the certificate in the PEM file is not the one that the cloud gives for the "
             "device now; renew the file: aliyun-iot pem %s -o FILE",
             uri, uri);
-    return false;
-}
-
-static int bad_block(const struct pem *pem, const char *problem)
-{
-    provider_raise(pem->provider, ALIYUN_IOT_REASON_BAD_IDENTITY_FILE,
-            "the block " IDENTITY " in the PEM file %s; write the file anew: aliyun-iot pem URI "
-            "-o FILE",
-            problem);
-    return 0;
 }
 
 /* Hands the key to libcrypto, which looks for decoders of PrivateKeyInfo. */
@@ -247,7 +260,7 @@ static int decode_identity(struct pem *pem, OSSL_CALLBACK *callback, void *argum
         return 0;
     if (resolved.object == ALIYUN_IOT_OBJECT_CERTIFICATE)
         return bad_block(pem, "asks for a certificate (object=cert), but stands for a key");
-    return check_certificate(pem, &resolved, uri) && give_key(&resolved, callback, argument);
+    return check_file(pem, &resolved, uri) && give_key(&resolved, callback, argument);
 }
 
 /* Returns 1 for what is not ours as well: libcrypto then drops all errors and goes on. */

@@ -38,7 +38,7 @@ DEFINE_CLEANUP(OSSL_STORE_CTX *, OSSL_STORE_close);
 DEFINE_CLEANUP(OSSL_STORE_INFO *, OSSL_STORE_INFO_free);
 
 /* What goes wrong before the provider is there to say so; the rest is on the queue already. */
-enum reason { REASON_OUT_OF_MEMORY = 1, REASON_NO_PROVIDER, REASON_NO_OBJECT };
+enum reason { REASON_OUT_OF_MEMORY = 1, REASON_NO_PROVIDER, REASON_CUT_URI, REASON_NO_OBJECT };
 
 static int error_library;
 static ERR_STRING_DATA error_library_name[] = {
@@ -49,6 +49,8 @@ static ERR_STRING_DATA error_reasons[] = {
         {ERR_PACK(0, 0, REASON_OUT_OF_MEMORY), "Aliyun IoT: out of memory"},
         {ERR_PACK(0, 0, REASON_NO_PROVIDER),
                 "Aliyun IoT: the engine cannot load the provider module aliyun-iot"},
+        {ERR_PACK(0, 0, REASON_CUT_URI), "Aliyun IoT: the URI was cut off at its colon, write " NAME
+                                         "\\:PRODUCT_KEY/DEVICE"},
         {ERR_PACK(0, 0, REASON_NO_OBJECT), "Aliyun IoT: the engine found nothing of that kind"},
         {0, NULL},
 };
@@ -165,6 +167,11 @@ static OSSL_STORE_INFO *load(
     CLEANUP(text_free) char *location = NULL;
     CLEANUP(OSSL_STORE_close) OSSL_STORE_CTX *store = NULL;
 
+    /* curl takes what comes after a colon in --cert for a password. */
+    if (strcasecmp(key_id, NAME) == 0) {
+        raise(REASON_CUT_URI, "with a backslash before the colon, curl takes the whole");
+        return NULL;
+    }
     if (!ensure_provider())
         return NULL;
     location = location_of(key_id);

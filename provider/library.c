@@ -2,7 +2,10 @@
 #include "library.h"
 
 #include <dlfcn.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LIBRARY_NAME "libaliyun-iot.so.0"
@@ -85,6 +88,24 @@ int library_resolve(const struct provider *provider, const char *uri, struct res
     provider_raise(provider, resolved->library->error_reason(error), "%s",
             resolved->library->error_message(error));
     resolved->library->error_free(error);
+    return 0;
+}
+
+int library_refuse(
+        const struct provider *provider, enum aliyun_iot_reason reason, const char *format, ...)
+{
+    const struct library *traced = load(provider);
+    va_list arguments;
+    char *message;
+
+    va_start(arguments, format);
+    if (vasprintf(&message, format, arguments) < 0)
+        message = NULL;
+    va_end(arguments);
+    if (message && traced)
+        traced->error_trace(provider->settings_file, message);
+    provider_raise(provider, reason, "%s", message ? message : "");
+    free(message);
     return 0;
 }
 

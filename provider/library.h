@@ -17,6 +17,7 @@
     FUNCTION(error_reason)                                                                         \
     FUNCTION(error_message)                                                                        \
     FUNCTION(error_free)                                                                           \
+    FUNCTION(error_trace)                                                                          \
     FUNCTION(identity_resolve)                                                                     \
     FUNCTION(identity_free)                                                                        \
     FUNCTION(identity_certificate_count)                                                           \
@@ -45,6 +46,13 @@ struct resolved {
  * Returns 1, and *resolved is to be given to resolved_clear(); or 0 with one error raised.
  */
 int library_resolve(const struct provider *provider, const char *uri, struct resolved *resolved);
+
+/*
+ * Raises an error that this module found by itself, and traces it as the library does its own.
+ * Returns 0.
+ */
+int library_refuse(const struct provider *provider, enum aliyun_iot_reason reason,
+        const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 void resolved_clear(struct resolved *resolved);
 

@@ -50,6 +50,15 @@ const char *aliyun_iot_error_message(const struct aliyun_iot_error *error);
 /* The class in words, complete by itself: many programs show nothing else. A constant. */
 const char *aliyun_iot_reason_text(enum aliyun_iot_reason reason);
 
+/*
+ * Writes what a caller itself found wrong to the trace, as the library does with its own errors:
+ * there it is seen even if the program shows nothing of it.
+ *
+ * settings_file: as for aliyun_iot_identity_resolve(); if they cannot be read, nothing is written.
+ * message: one line, without a secret.
+ */
+void aliyun_iot_error_trace(const char *settings_file, const char *message);
+
 /* Frees an error; NULL is ignored. */
 void aliyun_iot_error_free(struct aliyun_iot_error *error);
 

@@ -181,6 +181,18 @@ def test_a_wrong_settings_file_is_an_error_with_its_line(machine, cloud, text):
     assert cloud.calls() == []
 
 
+@pytest.mark.parametrize("uri, settings, text", [
+    ("aliyun-iot:a1X509rsa00", "", "device name is missing"),
+    (GOOD, "[clouds]\n", "unknown")], ids=["uri", "settings"])
+def test_the_trace_of_the_environment_has_errors_that_come_before_the_settings_are_known(
+        machine, uri, settings, text):
+    machine.settings.write_text(settings)
+    done = machine.run("openssl", "storeutl", "-noout", uri,
+                       environment={"ALIYUN_IOT_TRACE": str(machine.trace)})
+    assert done.returncode != 0
+    assert text in machine.trace.read_text()
+
+
 def test_a_settings_file_that_cannot_be_read_is_an_error_and_no_wait(machine):
     machine.environment["ALIYUN_IOT_CONFIG"] = str(machine.directory / "nowhere.conf")
     assert_fails_everywhere(machine, GOOD, "settings file", "No such file")
