@@ -160,23 +160,12 @@ static void explain(const char *location, int type)
                 reason ? reason : "");
 }
 
-/* The first object of that type, OSSL_STORE_INFO_, behind a key id; NULL with one error raised. */
-static OSSL_STORE_INFO *load(
-        const char *key_id, int type, const UI_METHOD *ui_method, void *ui_context)
+/* The first object of that type, OSSL_STORE_INFO_, at a location; NULL with one error raised. */
+static OSSL_STORE_INFO *find(
+        const char *location, int type, const UI_METHOD *ui_method, void *ui_context)
 {
-    CLEANUP(text_free) char *location = NULL;
     CLEANUP(OSSL_STORE_close) OSSL_STORE_CTX *store = NULL;
 
-    /* curl takes what comes after a colon in --cert for a password. */
-    if (strcasecmp(key_id, NAME) == 0) {
-        raise(REASON_CUT_URI, "with a backslash before the colon, curl takes the whole");
-        return NULL;
-    }
-    if (!ensure_provider())
-        return NULL;
-    location = location_of(key_id);
-    if (!location)
-        return NULL;
     ERR_set_mark();
     store = OSSL_STORE_open_ex(location, NULL, NULL, ui_method, ui_context, NULL, NULL, NULL);
     if (store && OSSL_STORE_expect(store, type)) {
@@ -191,6 +180,24 @@ static OSSL_STORE_INFO *load(
     }
     explain(location, type);
     return NULL;
+}
+
+/* What find() finds for a key id; NULL with one error raised. */
+static OSSL_STORE_INFO *load(
+        const char *key_id, int type, const UI_METHOD *ui_method, void *ui_context)
+{
+    CLEANUP(text_free) char *location = NULL;
+    OSSL_STORE_INFO *info = NULL;
+
+    /* curl takes what comes after a colon in --cert for a password. */
+    if (strcasecmp(key_id, NAME) == 0)
+        raise(REASON_CUT_URI, "with a backslash before the colon, curl takes the whole");
+    else if (ensure_provider() && (location = location_of(key_id)))
+        info = find(location, type, ui_method, ui_context);
+    /* Python takes what is left there for the cause of a failure. */
+    if (!info)
+        errno = 0;
+    return info;
 }
 
 static EVP_PKEY *load_private_key(

@@ -4,9 +4,11 @@
 ALIYUN_IOT_BUILD names the build folder (default: build).
 """
 import contextlib
+import functools
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -26,6 +28,19 @@ ENGINE = BUILD / "provider" / "engine" / "aliyun-iot.so"
 ACCESS_KEY_ID = "LTAI5tStandInFull"
 PRODUCT = "a1X509rsa00"
 PRODUCTS = {"RSA": PRODUCT, "EC": "a1X509ec000", "Ed25519": "a1X509ed000"}
+
+
+@functools.cache
+def libcrypto_of(path):
+    """The name of the libcrypto that a program or a library is linked with."""
+    done = subprocess.run(["ldd", str(path)], capture_output=True, text=True, check=False)
+    found = re.search(r"libcrypto\.so\.[0-9]+", done.stdout)
+    return found and found[0]
+
+
+def uses_our_openssl(path):
+    """Whether it is the OpenSSL that the product is built for: a system may have two."""
+    return libcrypto_of(path) == libcrypto_of(MODULE)
 
 
 def wait_for_port(port, process, seconds=15):

@@ -220,8 +220,9 @@ static void a_uri_that_does_not_open_leaves_our_error_and_no_errno(void **state)
     assert_null(OSSL_STORE_open_ex(
             "aliyun-iot://p", program.context, NULL, NULL, NULL, NULL, NULL, NULL));
     assert_int_equal(errno, 0);
-    /* libcrypto's vain look for an engine's loader comes first. */
-    ERR_get_error();
+    /* In OpenSSL 3.0, libcrypto's vain look for an engine's loader comes first. */
+    if (ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_OSSL_STORE)
+        ERR_get_error();
     assert_raised(aliyun_iot_reason_text(ALIYUN_IOT_REASON_BAD_URI), "aliyun-iot://p: ");
     end(&program);
 }
