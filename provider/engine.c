@@ -40,6 +40,7 @@ DEFINE_CLEANUP(OSSL_STORE_INFO *, OSSL_STORE_INFO_free);
 /* What goes wrong before the provider is there to say so; the rest is on the queue already. */
 enum reason { REASON_OUT_OF_MEMORY = 1, REASON_NO_PROVIDER, REASON_CUT_URI, REASON_NO_OBJECT };
 
+static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
 static int error_library;
 static ERR_STRING_DATA error_library_name[] = {
         {0, "Aliyun IoT engine"},
@@ -268,17 +269,19 @@ static bool hold(ENGINE *engine)
     return ENGINE_finish(engine); /* bound before, as another engine */
 }
 
+static void load_error_strings(void)
+{
+    error_library = ERR_get_next_error_library();
+    error_library_name[0].error = ERR_PACK(error_library, 0, 0);
+    ERR_load_strings(error_library, error_library_name);
+    ERR_load_strings(error_library, error_reasons);
+}
+
 static int bind(ENGINE *engine, const char *id)
 {
     if (id && strcmp(id, NAME) != 0)
         return 0;
-    if (!error_library) {
-        error_library = ERR_get_next_error_library();
-        error_library_name[0].error = ERR_PACK(error_library, 0, 0);
-        ERR_load_strings(error_library, error_library_name);
-        ERR_load_strings(error_library, error_reasons);
-    }
-    return ENGINE_set_id(engine, NAME) &&
+    return CRYPTO_THREAD_run_once(&once, load_error_strings) && ENGINE_set_id(engine, NAME) &&
            ENGINE_set_name(engine, "Alibaba Cloud IoT device certificates") &&
            ENGINE_set_flags(engine, ENGINE_FLAGS_NO_REGISTER_ALL) &&
            ENGINE_set_load_privkey_function(engine, load_private_key) &&

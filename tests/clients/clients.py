@@ -50,6 +50,7 @@ class Device:
 _VERSIONS = {
     "openssl": (["openssl", "version"], "OpenSSL "),
     "curl": (["curl", "--version"], "curl "),
+    "libcurl": (["curl", "--version"], "libcurl/"),
     "mosquitto": (["mosquitto", "-h"], "mosquitto version "),
     "libmosquitto": (["mosquitto_pub", "--help"], "libmosquitto "),
 }

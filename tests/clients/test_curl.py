@@ -2,7 +2,7 @@
 """curl connects as a device."""
 import pytest
 
-from clients import needs
+from clients import PROGRAMS, needs
 from machine import PRODUCTS
 
 row = pytest.mark.row
@@ -55,6 +55,30 @@ def test_curl_connects_by_engine(engine, device, web):
                 device.uri.replace(":", "\\:"), "--key-type", "ENG", "--key", device.uri)
     assert done.returncode == 0, done.stderr
     device.assert_connected(web, done.stderr)
+
+
+@row("libcurl", "aliyun_iot_use_identity()")
+def test_a_program_connects_by_libcurls_ssl_ctx_function(device, web):
+    del device.machine.environment["OPENSSL_CONF"]
+    done = device.machine.run(PROGRAMS / "curl_identity", web.url, device.ca, device.uri)
+    assert done.returncode == 0, done.stderr
+    device.assert_connected(web, done.stderr)
+
+
+def test_a_program_sends_the_intermediates(machine, cloud, web, server_certificate):
+    """The server trusts the root alone."""
+    done = machine.run(PROGRAMS / "curl_identity", web.url, server_certificate / "ca.pem",
+                       "aliyun-iot:a1X509chain/device-1")
+    assert done.returncode == 0, done.stderr
+    assert web.serials == [cloud.serial("a1X509chain", "device-1")]
+
+
+def test_a_program_that_cannot_have_the_device_says_why(device, web):
+    done = device.machine.run(PROGRAMS / "curl_identity", web.url, device.ca,
+                              "aliyun-iot:a1X509rsa00/nowhere")
+    assert done.returncode == 1
+    assert "no such product, device or instance" in done.stderr
+    assert "the device does not exist" in done.stderr
 
 
 def test_curl_explains_on_standard_error_when_asked_to(device, web):
