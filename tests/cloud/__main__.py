@@ -36,7 +36,12 @@ def issue_server_certificate(directory):
                    .issuer_name(issuer_name).public_key(key.public_key())
                    .serial_number(x509.random_serial_number())
                    .not_valid_before(now - datetime.timedelta(days=1))
-                   .not_valid_after(now + datetime.timedelta(days=30)))
+                   .not_valid_after(now + datetime.timedelta(days=30))
+                   # Python 3.13 insists on both.
+                   .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+                                  False)
+                   .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(
+                       issuer_key.public_key()), False))
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical)
         return builder.sign(issuer_key, hashes.SHA256())
