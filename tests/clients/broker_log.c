@@ -6,8 +6,10 @@
 #include <stdio.h>
 
 #include <mosquitto.h>
+#if LIBMOSQUITTO_VERSION_NUMBER < 2001000 /* 2.1 has all in one, and warns of the others */
 #include <mosquitto_broker.h>
 #include <mosquitto_plugin.h>
+#endif
 #include <openssl/bn.h>
 #include <openssl/x509.h>
 
