@@ -53,13 +53,27 @@ _VERSIONS = {
     "libcurl": (["curl", "--version"], "libcurl/"),
     "mosquitto": (["mosquitto", "-h"], "mosquitto version "),
     "libmosquitto": (["mosquitto_pub", "--help"], "libmosquitto "),
+    "Python": (["python3", "--version"], "Python "),
+    "paho-mqtt": (["python3", "-c", "import paho.mqtt; print(paho.mqtt.__version__)"], ""),
+    "Paho": ([str(BUILD / "tests" / "clients" / "paho"), "--version"], "Paho C "),
+    "nginx": (["nginx", "-v"], "nginx/"),
+    "stunnel": (["stunnel", "-version"], "stunnel "),
+    "haproxy": (["haproxy", "-v"], "HAProxy version "),
+    "socat": (["socat", "-V"], "socat version "),
+    "openvpn": (["openvpn", "--version"], "OpenVPN "),
+    "psql": (["psql", "--version"], "(PostgreSQL) "),
+    "node": (["node", "--version"], ""),
+    "PHP": (["php", "--version"], "PHP "),
+    "ruby": (["ruby", "--version"], "ruby "),
+    "git": (["git", "--version"], "git version "),
+    "wget": (["wget", "--version"], "GNU Wget "),
 }
 
 
 @functools.cache
 def version_of(program):
     """Of a client, as text; None if it is not there."""
-    command, before = _VERSIONS[program.partition(" ")[0].partition("_")[0]]
+    command, before = _VERSIONS[re.split("[ ,_]", program)[0]]
     path = shutil.which(command[0], path=f"/usr/bin:{SERVER_PATH}")
     if not path:
         return None
