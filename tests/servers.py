@@ -128,6 +128,7 @@ pid {folder}/nginx.pid;
 error_log {self.error_log} info;
 env ALIYUN_IOT_CONFIG; env ALIBABA_CLOUD_ACCESS_KEY_ID; env ALIBABA_CLOUD_ACCESS_KEY_SECRET;
 env HOME; env XDG_RUNTIME_DIR; env ALIBABA_CLOUD_ECS_METADATA_DISABLED;
+env OPENSSL_MODULES; env OPENSSL_ENGINES;
 {main}
 events {{}}
 http {{

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nginx connects to its upstream as a device, or as one of many."""
+import contextlib
+import urllib.request
+
+import pytest
+
+from clients import needs
+from machine import PRODUCT
+from servers import Nginx
+
+row = pytest.mark.row
+
+UPSTREAM = """\
+proxy_pass https://localhost:{web.port};
+proxy_ssl_name localhost;
+proxy_ssl_trusted_certificate {ca};
+proxy_ssl_verify on;
+proxy_ssl_certificate {certificate};
+proxy_ssl_certificate_key {key};
+"""
+
+
+def get(nginx, path="/"):
+    """Asks through nginx. What went wrong, if anything did, stands in its log."""
+    with contextlib.suppress(OSError):
+        urllib.request.urlopen(f"http://127.0.0.1:{nginx.port}{path}", timeout=30).close()
+
+
+def connect(device, web, certificate, key):
+    """Two workers, and a request: the master loads the identity, and they ask nobody."""
+    upstream = UPSTREAM.format(web=web, ca=device.ca, certificate=certificate, key=key)
+    nginx = Nginx(device.machine, f"location / {{ {upstream} }}", "worker_processes 2;")
+    get(nginx)
+    nginx.stop()
+    assert nginx.process.returncode == 0
+    device.assert_connected(web, nginx.error_log.read_text())
+
+
+@row("nginx", "PEM identity file")
+def test_nginx_connects_with_a_pem_identity_file(device, web):
+    identity = device.identity()
+    connect(device, web, identity, identity)
+
+
+@row("nginx", "engine")
+@pytest.mark.parametrize("form", ["uri", "short_uri"])
+def test_nginx_connects_by_engine_without_an_openssl_cnf(engine, device, web, form):
+    """It initialises no engine by itself: ours does that, so no openssl.cnf has to."""
+    uri = getattr(device, form)
+    connect(device, web, device.certificate(), f"engine:aliyun-iot:{uri}")
+
+
+@row("nginx", "URI")
+def test_nginx_connects_by_uri(device, web):
+    needs("nginx", "1.29.0", "keys from a store")
+    connect(device, web, device.certificate(), f"store:{device.uri}")
+
+
+DEVICES = ["device-1", "device-2", "device-3"]
+
+
+def connect_as_many(machine, cloud, web, ca, certificate, key):
+    """One nginx, whose request names the device; each is asked for once, however often used.
+
+    With proxy_ssl_session_reuse, nginx resumes whichever session it has last had with the
+    upstream, and that is the session of another device.
+    """
+    upstream = UPSTREAM.format(web=web, ca=ca, certificate=certificate, key=key)
+    nginx = Nginx(machine, f"""location ~ ^/(?<device>device-[0-9]+)$ {{
+            {upstream}
+            proxy_ssl_session_reuse off;
+        }}""")
+    for device in DEVICES * 2:
+        get(nginx, f"/{device}")
+    nginx.stop()
+    assert nginx.process.returncode == 0
+    explanation = nginx.error_log.read_text()
+    assert web.serials == [cloud.serial(PRODUCT, device) for device in DEVICES * 2], explanation
+    assert [call["device"] for call in cloud.calls()] == DEVICES, explanation
+
+
+@pytest.fixture
+def certificates(machine, cloud):
+    """A file with the certificate of each device, by its name."""
+    for device in DEVICES:
+        text = cloud.control("GET", f"/device/{PRODUCT}/{device}")["certificate"]
+        (machine.directory / f"{device}.pem").write_text(text)
+    return machine.directory / "$device.pem"
+
+
+@row("nginx, many devices", "PEM identity file")
+def test_one_nginx_connects_as_many_devices_with_their_pem_identity_files(
+        machine, cloud, web, server_certificate):
+    for device in DEVICES:
+        machine.identity_file(f"aliyun-iot://{PRODUCT}/{device}", f"{device}.pem")
+    cloud.reset()
+    files = machine.directory / "$device.pem"
+    connect_as_many(machine, cloud, web, server_certificate / "ca.pem", files, files)
+
+
+@row("nginx, many devices", "engine")
+def test_one_nginx_connects_as_many_devices_by_engine(
+        engine, machine, cloud, web, server_certificate, certificates):
+    connect_as_many(machine, cloud, web, server_certificate / "ca.pem", certificates,
+                    f"engine:aliyun-iot:aliyun-iot://{PRODUCT}/$device")
+
+
+@row("nginx, many devices", "URI")
+def test_one_nginx_connects_as_many_devices_by_uri(
+        machine, cloud, web, server_certificate, certificates):
+    needs("nginx", "1.29.0", "keys from a store")
+    connect_as_many(machine, cloud, web, server_certificate / "ca.pem", certificates,
+                    f"store:aliyun-iot://{PRODUCT}/$device")
