@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """mosquitto's clients, and a broker that is a client of another, connect as a device."""
+import getpass
+import shutil
+import socket
+import ssl
 import subprocess
 
 import pytest
 
 from clients import is_at_least
-from machine import PRODUCTS
+from machine import PRODUCTS, end_process, free_port, wait_for_port
+from servers import SERVER_PATH, Broker
 
 row = pytest.mark.row
 
@@ -59,3 +64,99 @@ def test_mosquitto_pub_connects_by_engine_with_a_pem_identity_file_as_key(engine
                               identity, "-m", "hello")
     assert done.returncode == 0, done.stderr
     device.assert_connected(broker, done.stderr)
+
+
+@row("mosquitto_sub", "PEM identity file")
+def test_mosquitto_sub_connects_with_a_pem_identity_file(device, broker):
+    identity = device.identity()
+    subscriber = device.machine.start("mosquitto_sub", *common(device, broker), "--cert", identity,
+                                      "--key", identity, "-E", stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT)
+    said, _ = subscriber.communicate(timeout=60)
+    assert subscriber.returncode == 0, said
+    device.assert_connected(broker, said)
+
+
+@row("mosquitto_rr", "PEM identity file")
+def test_mosquitto_rr_gets_its_answer_with_a_pem_identity_file(device, broker):
+    """What it asks for goes to the topic that it waits on: it answers itself."""
+    identity = device.identity()
+    done = device.machine.run("mosquitto_rr", *common(device, broker), "--cert", identity, "--key",
+                              identity, "-e", "topic", "-m", "an answer", "-W", "40")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "an answer\n"
+    device.assert_connected(broker, done.stderr)
+
+
+@pytest.fixture
+def start_broker(machine):
+    """Starts a broker that has the user's surroundings, which Broker has not."""
+    processes = []
+
+    def start(port, configuration):
+        path = machine.directory / "second.conf"
+        # It would become the user mosquitto before it loads the key of a listener or a bridge.
+        path.write_text(f"user {getpass.getuser()}\nlog_dest stderr\nlog_type all\n{configuration}")
+        log = machine.directory / "second.log"
+        with open(log, "w") as output:
+            process = machine.start(shutil.which("mosquitto", path=SERVER_PATH), "-c", path,
+                                    stdout=output, stderr=output)
+        processes.append(process)
+        wait_for_port(port, process)
+        return process, log
+
+    yield start
+    for process in processes:
+        end_process(process)
+
+
+@row("mosquitto bridge", "PEM identity file")
+def test_a_message_crosses_a_bridge_that_connects_with_a_pem_identity_file(
+        device, tmp_path, cloud, server_certificate, start_broker):
+    plain, port = free_port(), free_port()
+    remote = Broker(tmp_path, server_certificate, cloud.device_ca, f"listener {plain} 127.0.0.1")
+    identity = device.identity()
+    subscriber = device.machine.start("mosquitto_sub", "-h", "127.0.0.1", "-p", plain, "-t",
+                                      "topic", "-C", "1", "-W", "40", stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT)
+    remote.await_in_log("Sending SUBACK", subscriber)
+    bridge, log = start_broker(port, f"""\
+listener {port} 127.0.0.1
+allow_anonymous true
+connection bridge
+address 127.0.0.1:{remote.port}
+topic topic out 1
+bridge_cafile {device.ca}
+bridge_certfile {identity}
+bridge_keyfile {identity}
+""")
+    published = device.machine.run("mosquitto_pub", "-h", "127.0.0.1", "-p", port, "-t", "topic",
+                                   "-q", "1", "-m", "across the bridge")
+    assert published.returncode == 0, published.stderr
+    assert subscriber.communicate(timeout=60)[0] == "across the bridge\n", log.read_text()
+    end_process(bridge)
+    remote.stop()
+    assert bridge.returncode == 0, log.read_text()
+    device.assert_connected(remote, log.read_text())
+
+
+@row("mosquitto listener", "PEM identity file")
+def test_a_broker_shows_its_clients_the_certificate_of_its_pem_identity_file(
+        device, cloud, start_broker):
+    port, identity = free_port(), device.identity()
+    broker, log = start_broker(port, f"""\
+listener {port} 127.0.0.1
+allow_anonymous true
+certfile {identity}
+keyfile {identity}
+""")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cloud.device_ca)
+    context.check_hostname = False  # a device has no host name
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        with context.wrap_socket(connection) as connected:
+            serial = int(connected.getpeercert()["serialNumber"], 16)
+    end_process(broker)
+    assert serial == device.serial, log.read_text()
+    assert len(cloud.calls()) == 1
+    assert broker.returncode == 0, log.read_text()
