@@ -93,3 +93,11 @@ def needs(program, version, what):
     """Skips the test where the program is older than the version that has what is tested."""
     if not is_at_least(program, version):
         pytest.skip(f"{program} has {what} from {version} on")
+
+
+def needs_curl_with_providers(machine):
+    """libcurl that takes certificates and keys from a provider, and finds ours."""
+    needs("curl", "8.14", "--cert-type PROV")
+    if not is_at_least("curl", "8.15"):
+        # It reads no openssl.cnf for its providers: the module must be where OpenSSL looks for it.
+        machine.environment["OPENSSL_MODULES"] = str(MODULE.parent)

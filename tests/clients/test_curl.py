@@ -2,8 +2,8 @@
 """curl connects as a device."""
 import pytest
 
-from clients import PROGRAMS, is_at_least, needs
-from machine import MODULE, PRODUCTS
+from clients import PROGRAMS, needs_curl_with_providers
+from machine import PRODUCTS
 
 row = pytest.mark.row
 
@@ -41,10 +41,7 @@ def test_curl_connects_with_a_pem_identity_file(device, web):
 @row("curl", "URI")
 @pytest.mark.parametrize("form", ["uri", "short_uri"])
 def test_curl_connects_by_uri(device, web, form):
-    needs("curl", "8.14", "--cert-type PROV")
-    if not is_at_least("curl", "8.15"):
-        # It reads no openssl.cnf for its providers: the module must be where OpenSSL looks for it.
-        device.machine.environment["OPENSSL_MODULES"] = str(MODULE.parent)
+    needs_curl_with_providers(device.machine)
     uri = getattr(device, form)
     done = curl(device, web, "--engine", "aliyun-iot", "--cert-type", "PROV", "--cert",
                 uri.replace(":", "\\:"), "--key-type", "PROV", "--key", uri)
