@@ -2,7 +2,8 @@
 """Real programs connect with mutual TLS as a device that a URI names.
 
 A test that stands for a row of README.md's table of clients bears the row's name,
-@pytest.mark.row(program, how), and the summary of a run says what became of each row.
+@pytest.mark.row(program, how), and the summary of a run says what became of each row. A test that
+passes because the program cannot do it says why: row(program, how, cannot=why).
 """
 import shutil
 
@@ -35,7 +36,7 @@ _rows = {}
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "row(program, how): a row of the table of clients")
+    config.addinivalue_line("markers", "row(program, how, cannot=why): a row of the table of clients")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -48,6 +49,8 @@ def pytest_runtest_makereport(item, call):
         outcome = report.longrepr[2].removeprefix("Skipped: ")
     else:
         outcome = report.outcome
+        if report.passed and "cannot" in marker.kwargs:
+            outcome = f"cannot: {marker.kwargs['cannot']}"
     if _rows.get(marker.args, "passed") == "passed":
         _rows[marker.args] = outcome
 
