@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """nginx connects to its upstream as a device, or as one of many."""
 import contextlib
+import signal
+import time
 import urllib.request
 
 import pytest
 
+import clients
 from clients import needs
 from machine import PRODUCT
 from servers import Nginx
@@ -27,14 +30,21 @@ def get(nginx, path="/"):
         urllib.request.urlopen(f"http://127.0.0.1:{nginx.port}{path}", timeout=30).close()
 
 
+def stop(nginx):
+    """Ends it, well; returns its log."""
+    nginx.stop()
+    log = nginx.error_log.read_text()
+    assert nginx.process.returncode == 0, log
+    assert "exited on signal" not in log
+    return log
+
+
 def connect(device, web, certificate, key):
     """Two workers, and a request: the master loads the identity, and they ask nobody."""
     upstream = UPSTREAM.format(web=web, ca=device.ca, certificate=certificate, key=key)
     nginx = Nginx(device.machine, f"location / {{ {upstream} }}", "worker_processes 2;")
     get(nginx)
-    nginx.stop()
-    assert nginx.process.returncode == 0
-    device.assert_connected(web, nginx.error_log.read_text())
+    device.assert_connected(web, stop(nginx))
 
 
 @row("nginx", "PEM identity file")
@@ -57,6 +67,42 @@ def test_nginx_connects_by_uri(device, web):
     connect(device, web, device.certificate(), f"store:{device.uri}")
 
 
+@pytest.fixture(params=["PEM identity file", "engine", "store"])
+def upstream(request, device, web):
+    """The configuration of an upstream that is connected to as the device, in each way."""
+    identity = key = device.identity()
+    if request.param == "engine":
+        device.machine.environment.update(clients.ENGINE_ENVIRONMENT)
+        key = f"engine:aliyun-iot:{device.uri}"
+    elif request.param == "store":
+        needs("nginx", "1.29.0", "keys from a store")
+        key = f"store:{device.uri}"
+    return UPSTREAM.format(web=web, ca=device.ca, certificate=identity, key=key)
+
+
+def test_nginx_ends_and_says_why_when_the_key_cannot_be_had(device, upstream):
+    device.machine.environment["ALIBABA_CLOUD_ACCESS_KEY_SECRET"] = "wrong"
+    with pytest.raises(RuntimeError, match="ended with status 1"):
+        Nginx(device.machine, f"location / {{ {upstream} }}")
+    log = (device.machine.directory / "nginx" / "error.log").read_text()
+    assert "Aliyun IoT: the cloud rejected the AccessKey" in log
+    assert len(device.cloud.calls()) == 1
+
+
+def test_nginx_that_reads_its_configuration_again_does_not_ask_the_cloud_again(
+        device, web, upstream):
+    nginx = Nginx(device.machine, f"location / {{ {upstream} }}")
+    get(nginx)
+    nginx.process.send_signal(signal.SIGHUP)
+    while nginx.error_log.read_text().count("exited with code 0") < 1:
+        assert nginx.process.poll() is None
+        time.sleep(0.02)
+    get(nginx)
+    log = stop(nginx)
+    assert web.serials == [device.serial] * 2, log
+    assert len(device.cloud.calls()) == 1, log
+
+
 DEVICES = ["device-1", "device-2", "device-3"]
 
 
@@ -73,9 +119,7 @@ def connect_as_many(machine, cloud, web, ca, certificate, key):
         }}""")
     for device in DEVICES * 2:
         get(nginx, f"/{device}")
-    nginx.stop()
-    assert nginx.process.returncode == 0
-    explanation = nginx.error_log.read_text()
+    explanation = stop(nginx)
     assert web.serials == [cloud.serial(PRODUCT, device) for device in DEVICES * 2], explanation
     assert [call["device"] for call in cloud.calls()] == DEVICES, explanation
 
