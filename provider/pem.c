@@ -134,8 +134,7 @@ static const char *read_text(struct pem *pem, const char *label, size_t size_max
         if (!goes_on && starts_with(pem->line, pem->line_size, TAIL))
             return "is cut off: another line of dashes comes before its END line";
         if (pem->line_size > size_max - text->length) {
-            /* To its end: OpenSSL's store reads on there, and forgets the error in what it finds.
-             */
+            /* To its end: OpenSSL's store reads on there, and forgets the error in what follows. */
             pem_skip_block(pem);
             return "is too long";
         }
