@@ -170,6 +170,7 @@ def test_curl_with_a_colon_that_is_not_escaped(device, web):
     """Nothing of the URI reaches OpenSSL: the words are curl's."""
     options = ["--cert", device.short_uri]
     if clients.is_at_least("curl", "8.14"):
+        clients.needs_curl_with_providers(device.machine)
         options += ["--engine", "aliyun-iot", "--cert-type", "PROV", "--key-type", "PROV", "--key",
                     device.uri]
     done = device.machine.run("curl", "-sS", "--cacert", device.ca, *options, web.url)
