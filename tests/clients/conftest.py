@@ -36,7 +36,7 @@ _rows = {}
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "row(program, how, cannot=why): a row of the table of clients")
+    config.addinivalue_line("markers", "row(program, how, cannot=why): of the table of clients")
 
 
 @pytest.hookimpl(hookwrapper=True)
