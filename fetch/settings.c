@@ -10,10 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <ini_valueobj.h>
 
 #include "ini.h"
 #include "read_file.h"
@@ -317,33 +316,36 @@ static int bad_settings(struct aliyun_iot_error **error, const char *file, int l
             VALUE_SHOWN_MAX, name, problem);
 }
 
-/* Where a section begins, which libini_config knows for keys alone; 0: nowhere. */
-static int line_of_section(const char *text, const char *section)
+/* Whether the text begins with the word, and after blanks goes on with that character. */
+static bool has_word(const char *text, const char *word, char end)
 {
-    size_t size = strlen(section);
-    int line = 1;
+    size_t size = strlen(word);
 
-    for (; *text; line++) {
+    return strncasecmp(text, word, size) == 0 && text[size + strspn(text + size, " \t")] == end;
+}
+
+/*
+ * The line of a key in its section, or of the section for a key that is NULL; 0: nowhere. Not all
+ * versions of libini_config tell.
+ */
+static int line_of(const char *text, const char *section, const char *name)
+{
+    bool within = false;
+
+    for (int line = 1; *text; line++) {
         const char *place = text + strspn(text, " \t");
 
         if (*place == '[') {
-            place += 1 + strspn(place + 1, " \t");
-            if (strncmp(place, section, size) == 0 &&
-                    place[size + strspn(place + size, " \t")] == ']')
+            within = has_word(place + 1 + strspn(place + 1, " \t"), section, ']');
+            if (within && !name)
                 return line;
+        } else if (within && name && has_word(place, name, '=')) {
+            return line;
         }
         text += strcspn(text, "\n");
         text += *text == '\n';
     }
     return 0;
-}
-
-static int line_of_value(struct value_obj *value)
-{
-    uint32_t line = 0;
-
-    value_get_line(value, &line);
-    return (int)line;
 }
 
 static const struct key *find_key(const char *section, const char *name)
@@ -377,7 +379,7 @@ static int check_section(const char *file, const char *text, struct ini_cfgobj *
         const char *section, struct aliyun_iot_error **error)
 {
     CLEANUP(list_free) char **names = NULL;
-    int line = line_of_section(text, section);
+    int line = line_of(text, section, NULL);
 
     if (line == 0 && strcmp(section, INI_DEFAULT_SECTION) == 0)
         return refuse_key_without_section(file, text, error);
@@ -386,22 +388,24 @@ static int check_section(const char *file, const char *text, struct ini_cfgobj *
     names = ini_get_attribute_list(config, section, NULL, NULL);
     for (char **name = names; name && *name; name++)
         if (!find_key(section, *name))
-            return bad_settings(error, file, line_of_value(config_value(config, section, *name)),
-                    *name, "this key is unknown in its section");
+            return bad_settings(error, file, line_of(text, section, *name), *name,
+                    "this key is unknown in its section");
     return 1;
 }
 
-static int apply(const char *file, struct ini_cfgobj *config, const struct key *key,
-        struct settings *settings, struct aliyun_iot_error **error)
+static int apply(const char *file, const char *text, struct ini_cfgobj *config,
+        const struct key *key, struct settings *settings, struct aliyun_iot_error **error)
 {
     struct value_obj *value = config_value(config, key->section, key->name);
-    const char *text, *problem;
+    const char *chosen, *problem;
 
     if (!value)
         return 1;
-    text = ini_get_const_string_config_value(value, NULL);
-    problem = key->set(key, text ? text : "", settings, (char *)settings + key->offset);
-    return problem ? bad_settings(error, file, line_of_value(value), key->name, problem) : 1;
+    chosen = ini_get_const_string_config_value(value, NULL);
+    problem = key->set(key, chosen ? chosen : "", settings, (char *)settings + key->offset);
+    return problem ? bad_settings(error, file, line_of(text, key->section, key->name), key->name,
+                             problem)
+                   : 1;
 }
 
 /* The first problem that libini_config found, which names the line itself. */
@@ -444,7 +448,7 @@ static int parse(
         if (!check_section(file, text->data, config, *section, error))
             return 0;
     for (size_t index = 0; index < KEY_COUNT; index++)
-        if (!apply(file, config, &keys[index], settings, error))
+        if (!apply(file, text->data, config, &keys[index], settings, error))
             return 0;
     return 1;
 }

@@ -37,7 +37,7 @@ def issue_server_certificate(directory):
                    .serial_number(x509.random_serial_number())
                    .not_valid_before(now - datetime.timedelta(days=1))
                    .not_valid_after(now + datetime.timedelta(days=30))
-                   # Python 3.13 insists on both.
+                   # Python 3.13 insists on both, and on the key usage of the CA.
                    .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
                                   False)
                    .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(
@@ -49,7 +49,8 @@ def issue_server_certificate(directory):
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Stand-in Cloud CA")])
     ca = build("Stand-in Cloud CA", ca_key, ca_name, ca_key,
-               [(x509.BasicConstraints(True, None), True)])
+               [(x509.BasicConstraints(True, None), True),
+                (x509.KeyUsage(False, False, False, False, False, True, True, False, False), True)])
     key = ec.generate_private_key(ec.SECP256R1())
     names = [x509.DNSName(host) for host in HOSTS]
     names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))

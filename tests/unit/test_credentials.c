@@ -498,7 +498,7 @@ int http_exchange(struct http_client *client, const struct http_request *request
     char date[32], text[256];
 
     (void)client;
-    assert_in_range(asked, 0, 15);
+    assert_between(asked, 0, 15);
     time_given[asked++] = deadline_left(request->deadline);
     if (!network_up)
         return error_set(error, ALIYUN_IOT_REASON_UNREACHABLE, "%s: no route", request->url);
@@ -560,7 +560,7 @@ static void a_renewal_that_fails_leaves_the_call_its_time_and_is_not_tried_by_ea
     network_up = false;
     clock_ahead = 3600 - 290;
     assert_gets(store, "STS.1", 1);
-    assert_in_range(time_given[0], 1, 3000);
+    assert_between(time_given[0], 1, 3000);
     assert_gets(store, "STS.1", 0);
     clock_ahead += 31;
     assert_gets(store, "STS.1", 1);
@@ -603,8 +603,8 @@ static void a_source_that_does_not_answer_leaves_time_to_those_after_it(void **s
     setenv("ALIBABA_CLOUD_CREDENTIALS_URI", "http://127.0.0.1/", 1);
     assert_null(credentials_get(store, monotonic_milliseconds() + 10 * 1000, NULL));
     assert_int_equal(asked, 2);
-    assert_in_range(time_given[0], 7000, 7500);
-    assert_in_range(time_given[1], 9000, 10000);
+    assert_between(time_given[0], 7000, 7500);
+    assert_between(time_given[1], 9000, 10000);
     credentials_store_free(store);
 }
 

@@ -55,7 +55,7 @@ static struct answer *script(const char *body, long status)
 {
     struct answer *answer = &cloud.answers[cloud.answer_count++];
 
-    assert_in_range(cloud.answer_count, 1, ANSWERS_MAX);
+    assert_between(cloud.answer_count, 1, ANSWERS_MAX);
     *answer = (struct answer){.body = body, .status = status, .date = -1, .retry_after = -1};
     return answer;
 }
@@ -369,7 +369,7 @@ static void the_services_words_are_cut_and_cannot_move_a_cursor(void **state)
     assert_null(query(MINUTE, &error));
     assert_non_null(error);
     for (const char *place = aliyun_iot_error_message(error); *place; place++)
-        assert_in_range(*place, ' ', '~');
+        assert_between(*place, ' ', '~');
     assert_true(strlen(aliyun_iot_error_message(error)) < 600);
     assert_error(error, ALIYUN_IOT_REASON_REFUSED, "NoPermission?[2J?xxx");
 }
@@ -460,7 +460,7 @@ static void a_service_that_stays_down_is_asked_four_times_with_growing_pauses(vo
     assert_query_fails(ALIYUN_IOT_REASON_SERVICE, "after 4 tries: QueryDeviceCert", 4);
     assert_int_equal(cloud.pause_count, 3);
     for (int pause = 0; pause < 3; pause++, most *= 2)
-        assert_in_range(cloud.pauses[pause], 0, most);
+        assert_between(cloud.pauses[pause], 0, most);
 }
 
 static void a_connection_that_fails_is_made_again_unless_it_is_not_trusted(void **state)
@@ -494,7 +494,7 @@ static void a_throttled_call_waits_a_second_or_as_long_as_the_service_says(void 
     script(FINAL, 403);
     assert_query_fails(ALIYUN_IOT_REASON_REFUSED, "after 3 tries", 3);
     assert_int_equal(cloud.throttlings, 2);
-    assert_in_range(cloud.pauses[0], 1000, 1200);
+    assert_between(cloud.pauses[0], 1000, 1200);
     assert_int_equal(cloud.pauses[1], 7000);
 }
 
@@ -506,7 +506,7 @@ static void throttling_is_waited_out_until_the_deadline(void **state)
     script(GATEWAY_ERROR("Throttling"), 400)->retry_after = 2 * MINUTE;
     assert_query_fails(ALIYUN_IOT_REASON_THROTTLED, "after 10 tries", 10);
     for (int pause = 0; pause < 9; pause++)
-        assert_in_range(cloud.pauses[pause], 1000, 1000 + 6400);
+        assert_between(cloud.pauses[pause], 1000, 1000 + 6400);
 }
 
 static void there_is_no_pause_beyond_the_deadline(void **state)
@@ -586,11 +586,11 @@ static void the_clock_is_corrected_from_the_date_and_stays_so(void **state)
     script(FINAL, 403);
     script(FINAL, 403);
     assert_query_fails(ALIYUN_IOT_REASON_REFUSED, "after 2 tries", 2);
-    assert_in_range(date_offset(&cloud.sent[0]) + 60, 0, 120);
-    assert_in_range(date_offset(&cloud.sent[1]) + 86400 + 60, 0, 120);
+    assert_between(date_offset(&cloud.sent[0]) + 60, 0, 120);
+    assert_between(date_offset(&cloud.sent[1]) + 86400 + 60, 0, 120);
     assert_int_equal(cloud.pause_count, 0);
     aliyun_iot_identity_free(query(MINUTE, NULL));
-    assert_in_range(date_offset(&cloud.sent[2]) + 86400 + 60, 0, 120);
+    assert_between(date_offset(&cloud.sent[2]) + 86400 + 60, 0, 120);
 }
 
 static void the_clock_is_corrected_once_and_then_named(void **state)

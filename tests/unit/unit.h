@@ -15,6 +15,15 @@
 
 #include <aliyun-iot/error.h>
 
+/* The name that cmocka has for this is another from version to version. */
+#define assert_between(number, least, most)                                                        \
+    do {                                                                                           \
+        intmax_t number_ = (intmax_t)(number);                                                     \
+                                                                                                   \
+        if (number_ < (intmax_t)(least) || number_ > (intmax_t)(most))                             \
+            fail_msg("%s is %jd, not from %s to %s", #number, number_, #least, #most);             \
+    } while (0)
+
 /* A failed call: its class, a phrase that its message must hold, and one that it must not. */
 static inline void assert_error(
         struct aliyun_iot_error *error, enum aliyun_iot_reason reason, const char *phrase)
