@@ -34,12 +34,6 @@ class Device:
         self.cloud.reset()
         return path
 
-    def certificate(self):
-        """A file with the certificate alone, for programs that take the key from an engine."""
-        path = self.machine.directory / "certificate.pem"
-        path.write_text(self.cloud.control("GET", f"/device/{self.bare}")["certificate"])
-        return path
-
     def assert_connected(self, server, explanation, processes=1):
         """Each process connected as the device, once, and asked the cloud for it once."""
         assert server.serials == [self.serial] * processes, explanation

@@ -50,7 +50,7 @@ def test_mosquitto_pub_connects_by_engine_with_the_uri_as_key(engine, device, br
     if not is_at_least("mosquitto", "2.0.18") or is_at_least("mosquitto", "2.1"):
         pytest.skip("2.0.18 to 2.0.22 take a key that is no file")
     done = device.machine.run("mosquitto_pub", *common(device, broker), "--cert",
-                              device.certificate(), "--tls-engine", "aliyun-iot", "--keyform",
+                              device.identity(), "--tls-engine", "aliyun-iot", "--keyform",
                               "engine", "--key", device.uri, "-m", "hello")
     assert done.returncode == 0, done.stderr
     device.assert_connected(broker, done.stderr)

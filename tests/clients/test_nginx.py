@@ -58,13 +58,13 @@ def test_nginx_connects_with_a_pem_identity_file(device, web):
 def test_nginx_connects_by_engine_without_an_openssl_cnf(engine, device, web, form):
     """It initialises no engine by itself: ours does that, so no openssl.cnf has to."""
     uri = getattr(device, form)
-    connect(device, web, device.certificate(), f"engine:aliyun-iot:{uri}")
+    connect(device, web, device.identity(), f"engine:aliyun-iot:{uri}")
 
 
 @row("nginx", "URI")
 def test_nginx_connects_by_uri(device, web):
     needs("nginx", "1.29.0", "keys from a store")
-    connect(device, web, device.certificate(), f"store:{device.uri}")
+    connect(device, web, device.identity(), f"store:{device.uri}")
 
 
 @pytest.fixture(params=["PEM identity file", "engine", "store"])

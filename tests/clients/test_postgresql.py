@@ -94,4 +94,4 @@ def test_psql_connects_with_a_pem_identity_file(device, server):
 
 @row("psql", "engine")
 def test_psql_connects_by_engine(engine, device, server):
-    connect(device, server, f"sslcert={device.certificate()} sslkey={device.short_uri}")
+    connect(device, server, f"sslcert={device.identity()} sslkey={device.short_uri}")

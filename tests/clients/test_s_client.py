@@ -25,5 +25,5 @@ def test_s_client_connects_by_uri(device, web):
 
 @row("openssl s_client", "engine")
 def test_s_client_connects_by_engine(engine, device, web):
-    connect(device, web, "-cert", device.certificate(), "-engine", "aliyun-iot", "-keyform",
+    connect(device, web, "-cert", device.identity(), "-engine", "aliyun-iot", "-keyform",
             "engine", "-key", device.uri)

@@ -77,13 +77,13 @@ def test_node_connects_with_a_pem_identity_file(device, web):
 def test_node_connects_by_uri(device, web):
     """Its TLS takes no key object, so the key is written as PEM, in memory."""
     needs("node", "24.21", "keys from a URL")
-    node(device, web, device.certificate(), device.uri,
+    node(device, web, device.identity(), device.uri,
          "key: crypto.createPrivateKey(new URL(key)).export({type: 'pkcs8', format: 'pem'})")
 
 
 @row("node", "engine")
 def test_node_connects_by_engine(engine, device, web):
-    node(device, web, device.certificate(), device.uri,
+    node(device, web, device.identity(), device.uri,
          "privateKeyEngine: 'aliyun-iot', privateKeyIdentifier: key")
 
 
