@@ -42,6 +42,7 @@ static EVP_PKEY *new_key(const char *type)
 static X509 *new_certificate(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *issuer_key)
 {
     X509 *certificate = X509_new();
+    X509_NAME *subject = X509_NAME_new();
     X509V3_CTX context;
     X509_EXTENSION *constraints;
 
@@ -49,8 +50,9 @@ static X509 *new_certificate(const char *name, EVP_PKEY *key, X509 *issuer, EVP_
     ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
     X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
     X509_gmtime_adj(X509_getm_notAfter(certificate), 86400);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_ASC,
-            (const unsigned char *)name, -1, -1, 0);
+    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+    X509_set_subject_name(certificate, subject);
+    X509_NAME_free(subject);
     X509_set_issuer_name(certificate, X509_get_subject_name(issuer ? issuer : certificate));
     X509_set_pubkey(certificate, key);
     X509V3_set_ctx(&context, issuer ? issuer : certificate, certificate, NULL, NULL, 0);
