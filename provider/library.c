@@ -3,7 +3,7 @@
 
 #include <dlfcn.h>
 #include <stdarg.h>
-#include <stdbool.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,45 +14,15 @@
  * One for the process. There is no lock, which a fork() could leave held in the child: threads that
  * come at the same time all load, find the same and store the same.
  */
-static struct library library;
-static atomic_bool library_is_loaded;
+static const struct functions *_Atomic library;
 
-static bool find(const struct provider *provider, void *handle, const char *name, void **symbol)
+static const struct functions *load(const struct provider *provider)
 {
-    *symbol = dlsym(handle, name);
-    if (!*symbol)
-        provider_raise(provider, ALIYUN_IOT_REASON_LIBRARY,
-                "%s has no function %s: it is older than this provider module (%s); install both "
-                "of the same version",
-                LIBRARY_NAME, name, VERSION);
-    return *symbol != NULL;
-}
-
-static bool find_all(const struct provider *provider, void *handle)
-{
-    void *symbol;
-
-    /* memcpy(), since ISO C converts no pointer to an object into one to a function. */
-#define FUNCTION(name)                                                                             \
-    {                                                                                              \
-        __typeof__(&aliyun_iot_##name) function;                                                   \
-                                                                                                   \
-        if (!find(provider, handle, "aliyun_iot_" #name, &symbol))                                 \
-            return false;                                                                          \
-        memcpy(&function, &symbol, sizeof(function));                                              \
-        atomic_store_explicit(&library.name, function, memory_order_relaxed);                      \
-    }
-    LIBRARY_FUNCTIONS(FUNCTION)
-#undef FUNCTION
-    return true;
-}
-
-static const struct library *load(const struct provider *provider)
-{
+    const struct functions *loaded = atomic_load_explicit(&library, memory_order_acquire);
     void *handle;
 
-    if (atomic_load_explicit(&library_is_loaded, memory_order_acquire))
-        return &library;
+    if (loaded)
+        return loaded;
     /*
      * NODELETE: it keeps a cache for all instances, and threads may be inside. LOCAL: the
      * program's own symbols are no business of ours.
@@ -66,12 +36,16 @@ static const struct library *load(const struct provider *provider)
                 LIBRARY_NAME, cause ? cause : "no cause given");
         return NULL;
     }
-    if (!find_all(provider, handle)) {
+    loaded = dlsym(handle, "aliyun_iot_functions");
+    if (!loaded || loaded->size < sizeof(*loaded)) {
+        provider_raise(provider, ALIYUN_IOT_REASON_LIBRARY,
+                "%s is older than this provider module (%s); install both of the same version",
+                LIBRARY_NAME, VERSION);
         dlclose(handle);
         return NULL;
     }
-    atomic_store_explicit(&library_is_loaded, true, memory_order_release);
-    return &library;
+    atomic_store_explicit(&library, loaded, memory_order_release);
+    return loaded;
 }
 
 int library_resolve(const struct provider *provider, const char *uri, struct resolved *resolved)
@@ -94,7 +68,7 @@ int library_resolve(const struct provider *provider, const char *uri, struct res
 int library_refuse(
         const struct provider *provider, enum aliyun_iot_reason reason, const char *format, ...)
 {
-    const struct library *traced = load(provider);
+    const struct functions *traced = load(provider);
     va_list arguments;
     char *message;
 

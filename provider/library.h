@@ -1,40 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * libaliyun-iot, brought into the process at its first URI and not before. What it can do is
- * described in <aliyun-iot/identity.h> and <aliyun-iot/error.h>; a function aliyun_iot_NAME() is
- * called as library->NAME().
- */
+/* libaliyun-iot, brought into the process at its first URI and not before. */
 #ifndef LIBRARY_H
 #define LIBRARY_H
 
-#include <stdatomic.h>
-
-#include <aliyun-iot/identity.h>
-
+#include "../fetch/functions.h"
 #include "provider.h"
-
-#define LIBRARY_FUNCTIONS(FUNCTION)                                                                \
-    FUNCTION(error_reason)                                                                         \
-    FUNCTION(error_message)                                                                        \
-    FUNCTION(error_free)                                                                           \
-    FUNCTION(error_trace)                                                                          \
-    FUNCTION(identity_resolve)                                                                     \
-    FUNCTION(identity_free)                                                                        \
-    FUNCTION(identity_certificate_count)                                                           \
-    FUNCTION(identity_certificate)                                                                 \
-    FUNCTION(identity_key_type)                                                                    \
-    FUNCTION(identity_key)                                                                         \
-    FUNCTION(identity_key_parameters)
-
-struct library {
-#define FUNCTION(name) _Atomic(__typeof__(&aliyun_iot_##name)) name;
-    LIBRARY_FUNCTIONS(FUNCTION)
-#undef FUNCTION
-};
 
 /* What a URI names, with the library that it came from. All NULL: nothing. */
 struct resolved {
-    const struct library *library;
+    const struct functions *library;
     struct aliyun_iot_identity *identity;
     enum aliyun_iot_object object;
 };
