@@ -3,8 +3,10 @@
 
 ALIYUN_IOT_BUILD names the build folder (default: build).
 """
+import _ssl
 import contextlib
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -38,9 +40,20 @@ def libcrypto_of(path):
     return found and found[0]
 
 
-def uses_our_openssl(path):
-    """Whether it is the OpenSSL that the product is built for: a system may have two."""
-    return libcrypto_of(path) == libcrypto_of(MODULE)
+# Programs whose OpenSSL a script brings, or which hand what they have from ours to a library of the
+# distribution. Python tells which one that uses.
+OF_THE_DISTRIBUTION = {"python3", "ruby", "psql", "curl_identity", "harness"}
+
+
+def skip_if_another_openssl(arguments):
+    """A system may have two. A program of the one cannot load a module for the other."""
+    words = [str(argument) for argument in arguments]
+    if words[0] == "valgrind":
+        words = list(itertools.dropwhile(lambda word: word.startswith("-"), words[1:]))
+    name = pathlib.Path(words[0]).name
+    path = _ssl.__file__ if name in OF_THE_DISTRIBUTION else shutil.which(words[0])
+    if libcrypto_of(path) not in (None, libcrypto_of(MODULE)):
+        pytest.skip(f"{name} uses {libcrypto_of(path)}, the module {libcrypto_of(MODULE)}")
 
 
 def wait_for_port(port, process, seconds=15):
@@ -207,6 +220,7 @@ class Machine:
     def run(self, *arguments, timeout=60, environment=None, **options):
         """Runs a program to its end; returns status, standard output and standard error."""
         skip_if_not_sanitized(arguments[0])
+        skip_if_another_openssl(arguments)
         merged = {**self.environment, **(environment or {})}
         if "input" not in options:
             options["stdin"] = subprocess.DEVNULL
@@ -216,6 +230,7 @@ class Machine:
 
     def start(self, *arguments, **options):
         skip_if_not_sanitized(arguments[0])
+        skip_if_another_openssl(arguments)
         environment = {**self.environment, **options.pop("environment", {})}
         return subprocess.Popen([str(argument) for argument in arguments], env=environment,
                                 cwd=self.directory, text=True, **options)

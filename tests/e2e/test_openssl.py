@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The openssl command connects, lists and reads by URI; and what the URI, the settings and the cloud
 have to do with what it gets."""
-import _ssl
 import ssl
 import subprocess
 import textwrap
 
 import pytest
 
-from machine import Machine, PRODUCT as RSA, PRODUCTS, uses_our_openssl
+from machine import Machine, PRODUCT as RSA, PRODUCTS
 from servers import WebServer
 
 VERSIONS = {"TLS 1.2": (ssl.TLSVersion.TLSv1_2, "-tls1_2"),
@@ -145,7 +144,6 @@ def test_every_framing_of_the_answer_is_read(machine, framing):
     assert done.stdout.splitlines()[-1] == "Total found: 2", done.stderr
 
 
-@pytest.mark.skipif(not uses_our_openssl(_ssl.__file__), reason="Python uses another OpenSSL")
 def test_a_new_certificate_is_seen_after_the_time_to_live(machine, cloud):
     """A short time to live, one process: what was stale is refreshed behind its use."""
     machine.write_settings(cache="ttl = 1s", quota="rate = 100")
