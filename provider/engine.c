@@ -137,6 +137,13 @@ static char *location_of(const char *key_id)
     return location;
 }
 
+static void raise_no_object(const char *location, int type, const char *cause)
+{
+    raise(REASON_NO_OBJECT, "%s: no %s could be read there%s%s", location,
+            type == OSSL_STORE_INFO_PKEY ? "private key" : "certificate", *cause ? ": " : "",
+            cause);
+}
+
 /*
  * Leaves one error instead of all since the mark: the provider's own if there is one, since some
  * programs show the first of the queue, where libcrypto says that it knows no such scheme.
@@ -156,9 +163,7 @@ static void explain(const char *location, int type)
     if (reason && strncmp(reason, "Aliyun IoT: ", strlen("Aliyun IoT: ")) == 0)
         ERR_raise_data(ERR_GET_LIB(code), ERR_GET_REASON(code), "%s", text ? text : "");
     else
-        raise(REASON_NO_OBJECT, "%s: no %s could be read there%s%s", location,
-                type == OSSL_STORE_INFO_PKEY ? "private key" : "certificate", reason ? ": " : "",
-                reason ? reason : "");
+        raise_no_object(location, type, reason ? reason : "");
 }
 
 /* The first object of that type, OSSL_STORE_INFO_, at a location; NULL with one error raised. */
@@ -168,6 +173,8 @@ static OSSL_STORE_INFO *find(
     CLEANUP(OSSL_STORE_close) OSSL_STORE_CTX *store = NULL;
 
     ERR_set_mark();
+    /* The last word if nothing else is said: what lay on the queue before is not about this. */
+    raise_no_object(location, type, "");
     store = OSSL_STORE_open_ex(location, NULL, NULL, ui_method, ui_context, NULL, NULL, NULL);
     if (store && OSSL_STORE_expect(store, type)) {
         while (!OSSL_STORE_eof(store) && !OSSL_STORE_error(store)) {
@@ -190,6 +197,8 @@ static OSSL_STORE_INFO *load(
     CLEANUP(text_free) char *location = NULL;
     OSSL_STORE_INFO *info = NULL;
 
+    if (!key_id)
+        key_id = "";
     /* curl takes what comes after a colon in --cert for a password. */
     if (strcasecmp(key_id, NAME) == 0)
         raise(REASON_CUT_URI, "with a backslash before the colon, curl takes the whole");
@@ -255,8 +264,10 @@ static void release(void)
 }
 
 /*
- * nginx loads keys from an engine that it has not initialised, which libcrypto refuses. So the
- * engine initialises itself, until libcrypto ends.
+ * nginx loads keys from an engine that it has asked for by name and not initialised, which
+ * libcrypto refuses. So the engine initialises itself then, until libcrypto ends. Not where it is
+ * loaded by its path: it may be on none of libcrypto's lists, and is bound no second time while it
+ * lives.
  */
 static bool hold(ENGINE *engine)
 {
@@ -266,7 +277,7 @@ static bool hold(ENGINE *engine)
         return false;
     if (atomic_compare_exchange_strong(&held_engine, &none, engine))
         return OPENSSL_atexit(release);
-    return ENGINE_finish(engine); /* bound before, as another engine */
+    return ENGINE_finish(engine); /* two threads bind at once */
 }
 
 static void load_error_strings(void)
@@ -286,7 +297,7 @@ static int bind(ENGINE *engine, const char *id)
            ENGINE_set_flags(engine, ENGINE_FLAGS_NO_REGISTER_ALL) &&
            ENGINE_set_load_privkey_function(engine, load_private_key) &&
            ENGINE_set_cmd_defns(engine, commands) && ENGINE_set_ctrl_function(engine, control) &&
-           hold(engine);
+           (!id || hold(engine));
 }
 
 #pragma GCC visibility push(default)

@@ -68,16 +68,18 @@ int library_resolve(const struct provider *provider, const char *uri, struct res
 int library_refuse(
         const struct provider *provider, enum aliyun_iot_reason reason, const char *format, ...)
 {
-    const struct functions *traced = load(provider);
+    const struct functions *loaded = load(provider);
     va_list arguments;
     char *message;
 
+    if (!loaded)
+        return 0;
     va_start(arguments, format);
     if (vasprintf(&message, format, arguments) < 0)
         message = NULL;
     va_end(arguments);
-    if (message && traced)
-        traced->error_trace(provider->settings_file, message);
+    if (message)
+        loaded->error_trace(provider->settings_file, message);
     provider_raise(provider, reason, "%s", message ? message : "");
     free(message);
     return 0;

@@ -22,8 +22,8 @@ struct resolved {
 int library_resolve(const struct provider *provider, const char *uri, struct resolved *resolved);
 
 /*
- * Raises an error that this module found by itself, and traces it as the library does its own.
- * Returns 0.
+ * Raises an error that this module found by itself, and traces it as the library does its own; or
+ * the one error that there is no library. Returns 0.
  */
 int library_refuse(const struct provider *provider, enum aliyun_iot_reason reason,
         const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -54,7 +54,8 @@ const char *aliyun_iot_reason_text(enum aliyun_iot_reason reason);
  * Writes what a caller itself found wrong to the trace, as the library does with its own errors:
  * there it is seen even if the program shows nothing of it.
  *
- * settings_file: as for aliyun_iot_identity_resolve(); if they cannot be read, nothing is written.
+ * settings_file: as for aliyun_iot_identity_resolve(); if they cannot be read, it is only written if
+ *     ALIYUN_IOT_TRACE says where.
  * message: one line, without a secret.
  */
 void aliyun_iot_error_trace(const char *settings_file, const char *message);

@@ -98,6 +98,7 @@ def use_module_copy(machine, change=lambda content: content):
 @with_each_client
 def test_a_provider_without_its_library(device, connect):
     identity = device.identity()
+    device.machine.environment.pop("LD_LIBRARY_PATH", None)
     folder = str(LIBRARY_FOLDER).encode()
     use_module_copy(device.machine,
                     lambda content: content.replace(folder, b"/" + b"x" * (len(folder) - 1)))
