@@ -70,6 +70,15 @@ def wait_for_port(port, process, seconds=15):
         time.sleep(0.02)
 
 
+def wait_for_text(text, log, process, seconds=60):
+    """Waits until a log has the text, of a process or of one that it speaks with."""
+    end = time.monotonic() + seconds
+    while text not in log.read_text():
+        assert process.poll() is None, f"{process.args[0]} ended; {log.read_text()}"
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.02)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -9,9 +9,8 @@ import shutil
 import ssl
 import subprocess
 import threading
-import time
 
-from machine import BUILD, end_process, free_port, wait_for_port
+from machine import BUILD, end_process, free_port, wait_for_port, wait_for_text
 
 # A user's PATH need not have where servers are.
 SERVER_PATH = "/usr/sbin:/usr/bin:/usr/local/sbin"
@@ -99,9 +98,7 @@ log_type all
         wait_for_port(self.port, self.process)
 
     def await_in_log(self, text, client):
-        while text not in self.log.read_text():
-            assert client.poll() is None, client.communicate()
-            time.sleep(0.02)
+        wait_for_text(text, self.log, client)
 
     @property
     def serials(self):

@@ -2,7 +2,6 @@
 """The example harness: libmosquitto, with an identity of its own for each connection."""
 import collections
 import re
-import subprocess
 
 import pytest
 

@@ -2,14 +2,13 @@
 """nginx connects to its upstream as a device, or as one of many."""
 import contextlib
 import signal
-import time
 import urllib.request
 
 import pytest
 
 import clients
 from clients import needs
-from machine import PRODUCT
+from machine import PRODUCT, wait_for_text
 from servers import Nginx
 
 row = pytest.mark.row
@@ -94,9 +93,7 @@ def test_nginx_that_reads_its_configuration_again_does_not_ask_the_cloud_again(
     nginx = Nginx(device.machine, f"location / {{ {upstream} }}")
     get(nginx)
     nginx.process.send_signal(signal.SIGHUP)
-    while nginx.error_log.read_text().count("exited with code 0") < 1:
-        assert nginx.process.poll() is None
-        time.sleep(0.02)
+    wait_for_text("exited with code 0", nginx.error_log, nginx.process)
     get(nginx)
     log = stop(nginx)
     assert web.serials == [device.serial] * 2, log

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """OpenVPN connects as a device, without a network device of its own."""
 import shutil
-import time
 
 import pytest
 
 from clients import needs
-from machine import end_process, free_port
+from machine import end_process, free_port, wait_for_text
 from servers import SERVER_PATH
 
 row = pytest.mark.row
@@ -19,13 +18,6 @@ def openvpn(machine, name, *options):
         process = machine.start(shutil.which("openvpn", path=SERVER_PATH), "--dev", "null",
                                 "--verb", "3", *options, stdout=output, stderr=output)
     return process, log
-
-
-def await_in_log(text, log, process, seconds=60):
-    end = time.monotonic() + seconds
-    while text not in log.read_text():
-        assert process.poll() is None and time.monotonic() < end, log.read_text()
-        time.sleep(0.02)
 
 
 class Server:
@@ -53,7 +45,7 @@ class Server:
 def server(machine, cloud, server_certificate):
     server = Server(machine, server_certificate, cloud.device_ca)
     try:
-        await_in_log("Listening for incoming TCP connection", server.log, server.process)
+        wait_for_text("Listening for incoming TCP connection", server.log, server.process)
         yield server
     finally:
         end_process(server.process)
@@ -64,7 +56,7 @@ def connect(device, server, *identity):
                           "--remote", "127.0.0.1", server.port, "--nobind", "--ca", device.ca,
                           *identity)
     try:
-        await_in_log("Initialization Sequence Completed", log, client)
+        wait_for_text("Initialization Sequence Completed", log, client)
     finally:
         end_process(client)
     assert client.returncode == 0, log.read_text()

@@ -5,12 +5,11 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
-import time
 import types
 
 import pytest
 
-from machine import end_process, free_port
+from machine import end_process, free_port, wait_for_text
 
 row = pytest.mark.row
 
@@ -54,11 +53,6 @@ ssl_ca_file = '{self.folder}/{device_ca.name}'
             self.process = subprocess.Popen([*as_server, programs / "postgres", "-D", data],
                                             stdout=log, stderr=log, cwd="/")
 
-    def await_start(self):
-        while "ready to accept connections" not in self.log.read_text():
-            assert self.process.poll() is None, self.log.read_text()
-            time.sleep(0.02)
-
     def stop(self):
         end_process(self.process)
         shutil.rmtree(self.folder)
@@ -68,7 +62,7 @@ ssl_ca_file = '{self.folder}/{device_ca.name}'
 def server(cloud_process, server_certificate):
     server = PostgreSQL(server_certificate, cloud_process.device_ca)
     try:
-        server.await_start()
+        wait_for_text("ready to accept connections", server.log, server.process)
         yield server
     finally:
         server.stop()
