@@ -16,6 +16,19 @@
  */
 static const struct functions *_Atomic library;
 
+/*
+ * NODELETE: it keeps a cache for all instances, and threads may be inside. LOCAL: the program's own
+ * symbols are no business of ours.
+ */
+static void *open_library(void)
+{
+    int flags = RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE;
+    void *handle = dlopen(LIBRARY_NAME, flags);
+
+    /* haproxy has a dlopen() of its own, under which the run path of this module does not count. */
+    return handle ? handle : dlopen(LIBRARY_FOLDER "/" LIBRARY_NAME, flags);
+}
+
 static const struct functions *load(const struct provider *provider)
 {
     const struct functions *loaded = atomic_load_explicit(&library, memory_order_acquire);
@@ -23,16 +36,13 @@ static const struct functions *load(const struct provider *provider)
 
     if (loaded)
         return loaded;
-    /*
-     * NODELETE: it keeps a cache for all instances, and threads may be inside. LOCAL: the
-     * program's own symbols are no business of ours.
-     */
-    handle = dlopen(LIBRARY_NAME, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    handle = open_library();
     if (!handle) {
         const char *cause = dlerror();
 
         provider_raise(provider, ALIYUN_IOT_REASON_LIBRARY,
-                "%s could not be loaded: %s; install it, or run ldconfig if it is installed",
+                "%s could not be loaded: %s; install it, or run ldconfig if it is installed "
+                "elsewhere",
                 LIBRARY_NAME, cause ? cause : "no cause given");
         return NULL;
     }

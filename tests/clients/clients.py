@@ -90,8 +90,13 @@ def needs(program, version, what):
 
 
 def needs_curl_with_providers(machine):
-    """libcurl that takes certificates and keys from a provider, and finds ours."""
+    """libcurl that takes certificates and keys from a provider, and finds ours as installed.
+
+    The module is there by both its names, and so is the engine, which curl takes if it can.
+    """
     needs("curl", "8.14", "--cert-type PROV")
-    if not is_at_least("curl", "8.15"):
-        # It reads no openssl.cnf for its providers: the module must be where OpenSSL looks for it.
-        machine.environment["OPENSSL_MODULES"] = str(MODULE.parent)
+    folder = machine.directory / "modules"
+    folder.mkdir()
+    for name in ("aliyun-iot.so", "aliyun-iot-provider.so"):
+        (folder / name).symlink_to(MODULE)
+    machine.environment.update(ENGINE_ENVIRONMENT, OPENSSL_MODULES=str(folder))

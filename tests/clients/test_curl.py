@@ -43,7 +43,7 @@ def test_curl_connects_with_a_pem_identity_file(device, web):
 def test_curl_connects_by_uri(device, web, form):
     needs_curl_with_providers(device.machine)
     uri = getattr(device, form)
-    done = curl(device, web, "--engine", "aliyun-iot", "--cert-type", "PROV", "--cert",
+    done = curl(device, web, "--engine", "aliyun-iot-provider", "--cert-type", "PROV", "--cert",
                 uri.replace(":", "\\:"), "--key-type", "PROV", "--key", uri)
     assert done.returncode == 0, done.stderr
     device.assert_connected(web, done.stderr)

@@ -94,7 +94,7 @@ def test_stunnel_connects_by_engine(engine, device, web, connect):
 @row("haproxy", "PEM identity file")
 def test_haproxy_connects_to_its_server_with_a_pem_identity_file(device, web, connect):
     # haproxy 3 has a dlopen() of its own before the C library's, which then does not see the run
-    # path of the module that calls it. The library is found where all are, once it is installed.
+    # path of the module that calls it. Once it is installed, the module knows where the library is.
     device.machine.environment["LD_LIBRARY_PATH"] = str(BUILD / "fetch")
     log = connect(HAPROXY, "haproxy", "-db", "-f", identity=f"crt {device.identity()}")
     device.assert_connected(web, log)

@@ -35,7 +35,7 @@ PHP_CURL = textwrap.dedent("""\
 """)
 
 PHP_CURL_URI = PHP_CURL.replace("curl_setopt($curl, CURLOPT_SSLCERT, $identity);\n", """\
-curl_setopt($curl, CURLOPT_SSLENGINE, 'aliyun-iot');
+curl_setopt($curl, CURLOPT_SSLENGINE, 'aliyun-iot-provider');
 curl_setopt($curl, CURLOPT_SSLCERTTYPE, 'PROV');
 curl_setopt($curl, CURLOPT_SSLCERT, $identity);
 curl_setopt($curl, CURLOPT_SSLKEYTYPE, 'PROV');
