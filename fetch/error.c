@@ -8,9 +8,8 @@
 
 #include <openssl/err.h>
 
+#include "export.h"
 #include "reasons.h"
-
-#define EXPORT __attribute__((visibility("default")))
 
 enum { MESSAGE_MAX = 1000 };
 

@@ -11,8 +11,7 @@
 #include <openssl/pem.h>
 
 #include "cryptography.h"
-
-#define EXPORT __attribute__((visibility("default")))
+#include "export.h"
 
 /* Bytes in DER. */
 struct der {

@@ -15,11 +15,10 @@
 #include "cloud/credentials.h"
 #include "cloud/query_device_cert.h"
 #include "deadline.h"
+#include "export.h"
 #include "identity.h"
 #include "recent.h"
 #include "trace.h"
-
-#define EXPORT __attribute__((visibility("default")))
 
 struct resolver {
     struct resolver *next;

@@ -7,10 +7,9 @@
 #include <openssl/err.h>
 
 #include "error.h"
+#include "export.h"
 #include "identity.h"
 #include "reasons.h"
-
-#define EXPORT __attribute__((visibility("default")))
 
 DEFINE_CLEANUP(SSL *, SSL_free);
 DEFINE_CLEANUP(X509 *, X509_free);

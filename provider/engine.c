@@ -42,19 +42,6 @@ enum reason { REASON_OUT_OF_MEMORY = 1, REASON_NO_PROVIDER, REASON_CUT_URI, REAS
 
 static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
 static int error_library;
-static ERR_STRING_DATA error_library_name[] = {
-        {0, "Aliyun IoT engine"},
-        {0, NULL},
-};
-static ERR_STRING_DATA error_reasons[] = {
-        {ERR_PACK(0, 0, REASON_OUT_OF_MEMORY), "Aliyun IoT: out of memory"},
-        {ERR_PACK(0, 0, REASON_NO_PROVIDER),
-                "Aliyun IoT: the engine cannot load the provider module aliyun-iot"},
-        {ERR_PACK(0, 0, REASON_CUT_URI), "Aliyun IoT: the URI was cut off at its colon, write " NAME
-                                         "\\:PRODUCT_KEY/DEVICE"},
-        {ERR_PACK(0, 0, REASON_NO_OBJECT), "Aliyun IoT: the engine found nothing of that kind"},
-        {0, NULL},
-};
 
 #define raise(reason, ...) ERR_raise_data(error_library, reason, __VA_ARGS__)
 
@@ -282,10 +269,22 @@ static bool hold(ENGINE *engine)
 
 static void load_error_strings(void)
 {
+    static ERR_STRING_DATA reasons[] = {
+            {ERR_PACK(0, 0, REASON_OUT_OF_MEMORY), "Aliyun IoT: out of memory"},
+            {ERR_PACK(0, 0, REASON_NO_PROVIDER),
+                    "Aliyun IoT: the engine cannot load the provider module aliyun-iot"},
+            {ERR_PACK(0, 0, REASON_CUT_URI),
+                    "Aliyun IoT: the URI was cut off at its colon, write " NAME
+                    "\\:PRODUCT_KEY/DEVICE"},
+            {ERR_PACK(0, 0, REASON_NO_OBJECT), "Aliyun IoT: the engine found nothing of that kind"},
+            {0, NULL},
+    };
+    static ERR_STRING_DATA name[] = {{0, "Aliyun IoT engine"}, {0, NULL}};
+
     error_library = ERR_get_next_error_library();
-    error_library_name[0].error = ERR_PACK(error_library, 0, 0);
-    ERR_load_strings(error_library, error_library_name);
-    ERR_load_strings(error_library, error_reasons);
+    name[0].error = ERR_PACK(error_library, 0, 0);
+    ERR_load_strings(error_library, name);
+    ERR_load_strings(error_library, reasons);
 }
 
 static int bind(ENGINE *engine, const char *id)

@@ -27,9 +27,12 @@ MODULE = BUILD / "provider" / "aliyun-iot.so"
 ENGINE = BUILD / "provider" / "engine" / "aliyun-iot.so"
 
 # In the stand-in's default configuration.
-ACCESS_KEY_ID = "LTAI5tStandInFull"
 PRODUCT = "a1X509rsa00"
 PRODUCTS = {"RSA": PRODUCT, "EC": "a1X509ec000", "Ed25519": "a1X509ed000"}
+
+# In front of a program: an invalid access or a leak is exit status 99.
+VALGRIND = ["valgrind", "-q", "--error-exitcode=99", "--leak-check=full",
+            "--errors-for-leak-kinds=definite,indirect", "--show-leak-kinds=definite,indirect"]
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import threading
 
-from machine import BUILD, end_process, free_port, wait_for_port, wait_for_text
+from machine import BUILD, end_process, free_port, wait_for_port
 
 # A user's PATH need not have where servers are.
 SERVER_PATH = "/usr/sbin:/usr/bin:/usr/local/sbin"
@@ -96,9 +96,6 @@ log_type all
                 [shutil.which("mosquitto", path=SERVER_PATH), "-c", str(configuration)],
                 stdout=log, stderr=log)
         wait_for_port(self.port, self.process)
-
-    def await_in_log(self, text, client):
-        wait_for_text(text, self.log, client)
 
     @property
     def serials(self):

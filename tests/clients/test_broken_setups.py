@@ -81,23 +81,16 @@ def test_an_engine_without_the_provider_module(device, connect):
     assert "the engine cannot load the provider module aliyun-iot" in connect(identity)
 
 
-def use_module_copy(machine, change=lambda content: content):
-    """A copy of the provider's module in place of the built one."""
-    folder = machine.directory / "modules"
-    folder.mkdir()
-    copy = folder / MODULE.name
-    copy.write_bytes(change(MODULE.read_bytes()))
-    machine.environment["OPENSSL_MODULES"] = str(folder)
-    if "OPENSSL_CONF" in machine.environment:
-        cnf = machine.directory / "openssl.cnf"
-        cnf.write_text(cnf.read_text().replace(str(MODULE), str(copy)))
-
-
 @with_each_client
 def test_a_provider_without_its_library(device, connect):
     identity = device.identity()
-    use_module_copy(device.machine, lambda content: content.replace(b"libaliyun-iot.so.0",
-                                                                    b"libabsent-iot.so.0"))
+    folder = device.machine.directory / "modules"
+    folder.mkdir()
+    copy = folder / MODULE.name
+    copy.write_bytes(MODULE.read_bytes().replace(b"libaliyun-iot.so.0", b"libabsent-iot.so.0"))
+    device.machine.environment["OPENSSL_MODULES"] = str(folder)
+    cnf = device.machine.directory / "openssl.cnf"
+    cnf.write_text(cnf.read_text().replace(str(MODULE), str(copy)))
     assert "libaliyun-iot is missing or does not fit the provider" in connect(identity)
 
 

@@ -9,9 +9,9 @@ from machine import ENGINE, MODULE, PRODUCT
 
 @pytest.fixture
 def load_key(machine):
-    def load(key_id, *options, name="aliyun-iot"):
-        return machine.run("openssl", "pkey", "-pubout", "-engine", name, "-inform", "engine", "-in",
-                           key_id, *options)
+    def load(key_id):
+        return machine.run("openssl", "pkey", "-pubout", "-engine", "aliyun-iot", "-inform",
+                           "engine", "-in", key_id)
     return load
 
 

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
+from machine import VALGRIND
+
 pytestmark = pytest.mark.skipif("ALIYUN_IOT_SANITIZED" in os.environ,
                                 reason="the sanitizer does this here")
-VALGRIND = ["valgrind", "-q", "--error-exitcode=99", "--leak-check=full",
-            "--errors-for-leak-kinds=definite,indirect", "--show-leak-kinds=definite,indirect"]
 
 
 def openssl(device, web, broker, identity):

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from clients import is_at_least
-from machine import PRODUCTS, end_process, free_port, wait_for_port
+from machine import PRODUCTS, end_process, free_port, wait_for_port, wait_for_text
 from servers import SERVER_PATH, Broker
 
 row = pytest.mark.row
@@ -27,7 +27,7 @@ def test_clients_of_every_type_of_key_exchange_a_message(machine, cloud, broker,
                "--cert", identity, "--key", identity, "-t", "topic"]
     subscriber = machine.start("mosquitto_sub", *options, "-C", "1", "-W", "40",
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    broker.await_in_log("Sending SUBACK", subscriber)
+    wait_for_text("Sending SUBACK", broker.log, subscriber)
     publisher = machine.run("mosquitto_pub", *options, "-m", "a message of the device")
     assert publisher.returncode == 0, publisher.stderr
     assert "a message of the device" in subscriber.communicate(timeout=60)[0]
@@ -119,7 +119,7 @@ def test_a_message_crosses_a_bridge_that_connects_with_a_pem_identity_file(
     subscriber = device.machine.start("mosquitto_sub", "-h", "127.0.0.1", "-p", plain, "-t",
                                       "topic", "-C", "1", "-W", "40", stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT)
-    remote.await_in_log("Sending SUBACK", subscriber)
+    wait_for_text("Sending SUBACK", remote.log, subscriber)
     bridge, log = start_broker(port, f"""\
 listener {port} 127.0.0.1
 allow_anonymous true

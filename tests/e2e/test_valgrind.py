@@ -4,12 +4,10 @@ import os
 
 import pytest
 
-from machine import BUILD, COMMAND
+from machine import BUILD, COMMAND, VALGRIND
 
 pytestmark = pytest.mark.skipif("ALIYUN_IOT_SANITIZED" in os.environ,
                                 reason="the sanitizer does this here")
-VALGRIND = ["valgrind", "-q", "--error-exitcode=99", "--leak-check=full",
-            "--errors-for-leak-kinds=definite,indirect", "--show-leak-kinds=definite,indirect"]
 URI = "aliyun-iot://a1X509rsa00/device-1"
 
 
