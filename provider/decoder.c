@@ -1,36 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PEM identity files: a block "ALIYUN-IOT IDENTITY" holds a device's URI, in base64, and stands
- * for its private key. What is made of it is PKCS#8 in DER, for OpenSSL's own decoders to go on
- * with; so this decoder has the name "DER".
+ * The decoder of PEM identity files. It turns the identity block into PEM of the private key, which
+ * OpenSSL's own decoders then read.
  *
- * It is offered every PEM file that the process reads a key from. What is not ours is passed
- * over in the same steps that libcrypto takes, with nothing said and nothing allocated.
+ * OpenSSL gives it every PEM file that the process reads a key from, before OpenSSL's own decoders.
+ * For a file without an identity block, it only reads: it allocates nothing and raises no error.
+ * libcrypto then sets the BIO back to its position for the next decoder.
  */
-#include "provider.h"
-
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 
-#include <openssl/asn1.h>
-#include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
+#include <openssl/pem.h>
 
+#include "identity_file.h"
 #include "library.h"
+#include "opaque_key.h"
+#include "operations.h"
 #include "pem.h"
+#include "provider.h"
 
-#define IDENTITY "ALIYUN-IOT IDENTITY"
-#define CERTIFICATE "CERTIFICATE"
+DEFINE_CLEANUP(BIO *, BIO_free);
 
-enum {
-    IDENTITY_MAX = 8 * 1024,    /* bytes of base64; a URI is far shorter */
-    CERTIFICATE_MAX = 64 * 1024 /* bytes of base64 */
-};
+enum { IDENTITY_MAX_BYTES = 8 * 1024 /* of base64; a URI is far shorter */ };
 
 static OSSL_FUNC_decoder_newctx_fn decoder_newctx;
 static OSSL_FUNC_decoder_freectx_fn decoder_freectx;
@@ -39,7 +36,7 @@ static OSSL_FUNC_decoder_set_ctx_params_fn decoder_set_ctx_params;
 static OSSL_FUNC_decoder_does_selection_fn decoder_does_selection;
 static OSSL_FUNC_decoder_decode_fn decoder_decode;
 
-/* There is nothing to remember from one block to the next: the provider serves as context. */
+/* A decoder has no state of its own, so the provider is its context. */
 static void *decoder_newctx(void *provider)
 {
     return provider;
@@ -62,8 +59,8 @@ static const OSSL_PARAM *decoder_settable_ctx_params(void *provider)
 }
 
 /*
- * Newer versions of OpenSSL tell in advance what the program looks for, and leave out a decoder
- * that answers 0. For anything but a key, nothing needs to be fetched.
+ * Since version 3.5, OpenSSL's file store says what the program looks for, and does not use a
+ * decoder that returns 0. If the program looks for anything but a key, nothing must be fetched.
  */
 static int decoder_set_ctx_params(void *context, const OSSL_PARAM params[])
 {
@@ -82,171 +79,100 @@ static int decoder_set_ctx_params(void *context, const OSSL_PARAM params[])
     return 1;
 }
 
-/* 0 stands for a program that takes what comes. */
+/*
+ * libcrypto asks this to find decoders that make keys, before it compares a decoder's names with
+ * all types of keys. This decoder makes PEM and is found in another way; 0 saves the comparisons.
+ */
 static int decoder_does_selection(void *provider, int selection)
 {
     (void)provider;
-    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
-}
-
-/* Bytes in DER that are not ours. */
-struct der {
-    const unsigned char *bytes;
-    size_t size;
-};
-
-/*
- * Takes the element at the start of *rest: what is inside of it, and all of it. Inside may be rest
- * again, to go down into the element. Returns false if it is not well-formed.
- */
-static bool der_next(struct der *rest, struct der *inside, struct der *whole)
-{
-    const unsigned char *content = rest->bytes;
-    long content_size;
-    int tag, class, form;
-
-    ERR_set_mark();
-    form = ASN1_get_object(&content, &content_size, &tag, &class, (long)rest->size);
-    ERR_pop_to_mark();
-    /* 0x80: malformed; 1: of indefinite length, which DER does not have. */
-    if ((form & 0x80) != 0 || (form & 1) != 0)
-        return false;
-    whole->bytes = rest->bytes;
-    whole->size = (size_t)(content - rest->bytes) + (size_t)content_size;
-    rest->bytes += whole->size;
-    rest->size -= whole->size;
-    inside->bytes = content;
-    inside->size = (size_t)content_size;
-    return true;
-}
-
-/*
- * Finds SubjectPublicKeyInfo in a certificate (RFC 5280, 4.1). Parsing it into an X509 would set up
- * decoders for the key, only to compare it.
- */
-static bool find_public_key(struct der certificate, struct der *public_key)
-{
-    enum { SERIAL_NUMBER, SIGNATURE, ISSUER, VALIDITY, SUBJECT, PUBLIC_KEY };
-    struct der rest, inside, whole;
-
-    if (!der_next(&certificate, &rest, &whole) || !der_next(&rest, &rest, &whole))
-        return false;
-    if (rest.size > 0 && rest.bytes[0] == (V_ASN1_CONTEXT_SPECIFIC | V_ASN1_CONSTRUCTED) &&
-            !der_next(&rest, &inside, &whole)) /* the version */
-        return false;
-    for (int field = SERIAL_NUMBER; field <= PUBLIC_KEY; field++)
-        if (!der_next(&rest, &inside, public_key))
-            return false;
-    return true;
+    (void)selection;
+    return 0;
 }
 
 static int bad_block(const struct pem *pem, const char *problem)
 {
     return library_refuse(pem->provider, ALIYUN_IOT_REASON_BAD_IDENTITY_FILE,
-            "the block " IDENTITY " in the PEM file %s; write the file anew: aliyun-iot pem URI "
+            "the block " IDENTITY_LABEL
+            " in the PEM file %s; write the file anew: aliyun-iot pem URI "
             "-o FILE",
             problem);
 }
 
-/* What a file holds that a block stands in. */
-struct contents {
-    size_t blocks;             /* ours, that block included */
-    size_t certificates;       /* that can be read; a broken one is the program's to complain of */
-    bool has_that_certificate; /* one with the public key in question */
-};
-
-static void look_at_certificate(struct pem *pem, struct der public_key, struct contents *contents)
-{
-    CLEANUP(BUF_MEM_free) BUF_MEM *content = NULL;
-    struct der certificate, its_key;
-
-    if (pem_read_block(pem, CERTIFICATE, CERTIFICATE_MAX, &content))
-        return;
-    certificate.bytes = (const unsigned char *)content->data;
-    certificate.size = content->length;
-    if (!find_public_key(certificate, &its_key))
-        return;
-    contents->certificates++;
-    if (its_key.size == public_key.size &&
-            memcmp(its_key.bytes, public_key.bytes, its_key.size) == 0)
-        contents->has_that_certificate = true;
-}
-
-/* Looks through the whole file, and comes back to where it is. Returns false if that can't be. */
-static bool look_through_file(
-        const struct pem *block, struct der public_key, struct contents *contents)
-{
-    const struct provider *provider = block->provider;
-    struct pem pem = {.provider = provider, .bio = block->bio};
-    long position = provider->bio_ctrl(pem.bio, BIO_C_FILE_TELL, 0, NULL);
-
-    if (position < 0)
-        return false;
-    /* What a seek returns differs from BIO to BIO; where it went, tell says. */
-    provider->bio_ctrl(pem.bio, BIO_C_FILE_SEEK, 0, NULL);
-    if (provider->bio_ctrl(pem.bio, BIO_C_FILE_TELL, 0, NULL) == 0) {
-        while (pem_next_block(&pem)) {
-            if (pem_label_is(&pem, CERTIFICATE)) {
-                look_at_certificate(&pem, public_key, contents);
-                continue;
-            }
-            contents->blocks += pem_label_is(&pem, IDENTITY);
-            pem_skip_block(&pem);
-        }
-    }
-    provider->bio_ctrl(pem.bio, BIO_C_FILE_SEEK, position, NULL);
-    return true;
-}
-
 /*
- * The certificates of an identity file were written once, and the cloud may have issued a new one
- * since. The program would only say that key and certificate differ: here it is known why. And of
- * two blocks, programs take the certificate of one and the key of the other.
- * A file that cannot be read again is not checked, nor the certificates of one that has none.
+ * The cloud may have issued another certificate since the identity file was written. The program
+ * would only say that key and certificate differ; this says why. It also refuses a file with two
+ * identity blocks, because a program could take the certificate of one device and the key of the
+ * other. It does not check a file that cannot be read again, or one without certificates.
  */
-static int check_file(const struct pem *block, const struct resolved *resolved, const char *uri)
+static int check_file(struct pem *pem, const struct resolved *resolved, const char *uri)
 {
-    struct contents contents = {0};
-    struct der leaf, public_key;
+    struct identity_file file;
+    size_t size;
+    const unsigned char *leaf =
+            resolved->library->identity_certificate(resolved->identity, 0, &size);
 
-    leaf.bytes = resolved->library->identity_certificate(resolved->identity, 0, &leaf.size);
-    if (!find_public_key(leaf, &public_key) || !look_through_file(block, public_key, &contents))
+    if (!identity_file_read(pem, leaf, size, &file))
         return 1;
-    if (contents.blocks > 1)
-        return bad_block(block, "stands there more than once, and a file is for one device");
-    if (contents.certificates == 0 || contents.has_that_certificate)
+    if (file.blocks > 1)
+        return bad_block(pem, "stands there more than once, and a file is for one device");
+    if (file.certificates == 0 || file.has_leaf)
         return 1;
-    return library_refuse(block->provider, ALIYUN_IOT_REASON_KEY_MISMATCH,
+    return library_refuse(pem->provider, ALIYUN_IOT_REASON_KEY_MISMATCH,
             "%s: the certificate in the PEM file is not the one that the cloud gives for the "
             "device now; renew the file: aliyun-iot pem %s -o FILE",
             uri, uri);
 }
 
-/* Hands the key to libcrypto, which looks for decoders of PrivateKeyInfo. */
-static int give_key(const struct resolved *resolved, OSSL_CALLBACK *callback, void *argument)
+static int give_opaque_key(const struct pem *pem, const struct resolved *resolved, const char *uri,
+        OSSL_CALLBACK *callback, void *argument)
 {
+    struct opaque_key *key;
+
+    if (!pem->provider->expects_opaque_keys)
+        return library_refuse(pem->provider, ALIYUN_IOT_REASON_INTERNAL,
+                "%s: the private key stays where it is and signs there; for such keys in PEM "
+                "identity files, add opaque-keys = yes to the provider's section of openssl.cnf; a "
+                "program that reads none needs ALIYUN_IOT_AGENT in its environment",
+                uri);
+    key = opaque_key_new(pem->provider, resolved, uri);
+    return key && key_decoder_give(key, callback, argument);
+}
+
+/* Gives the key to libcrypto, as PKCS#8 in PEM. */
+static int give_key_data(
+        const unsigned char *der, size_t size, OSSL_CALLBACK *callback, void *argument)
+{
+    CLEANUP(BIO_free) BIO *text_bio = BIO_new(BIO_s_mem()); /* cleanses its memory */
     int type = OSSL_OBJECT_PKEY;
-    const char *key_type = resolved->library->identity_key_type(resolved->identity);
-    char structure[] = "PrivateKeyInfo";
+    char *text;
+    long text_size;
+    OSSL_PARAM object[3];
+
+    if (!text_bio || !PEM_write_bio(text_bio, PEM_STRING_PKCS8INF, "", der, (long)size))
+        return 0;
+    text_size = BIO_get_mem_data(text_bio, &text);
+    object[0] = OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type);
+    object[1] = OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, text, (size_t)text_size);
+    object[2] = OSSL_PARAM_construct_end();
+    return callback(object, argument);
+}
+
+static int give_key(const struct pem *pem, const struct resolved *resolved, const char *uri,
+        OSSL_CALLBACK *callback, void *argument)
+{
     size_t size;
     const unsigned char *der = resolved->library->identity_key(resolved->identity, &size);
-    OSSL_PARAM object[] = {
-            OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
-            OSSL_PARAM_construct_utf8_string(
-                    OSSL_OBJECT_PARAM_DATA_TYPE, (char *)(uintptr_t)key_type, 0),
-            OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, structure, 0),
-            OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, (void *)(uintptr_t)der, size),
-            OSSL_PARAM_construct_end(),
-    };
 
-    return callback(object, argument);
+    return der ? give_key_data(der, size, callback, argument)
+               : give_opaque_key(pem, resolved, uri, callback, argument);
 }
 
 static int decode_identity(struct pem *pem, OSSL_CALLBACK *callback, void *argument)
 {
     CLEANUP(BUF_MEM_free) BUF_MEM *content = NULL;
     __attribute__((cleanup(resolved_clear))) struct resolved resolved = {0};
-    const char *problem = pem_read_block(pem, IDENTITY, IDENTITY_MAX, &content);
+    const char *problem = pem_read_block(pem, IDENTITY_LABEL, IDENTITY_MAX_BYTES, &content);
     const char *uri;
 
     if (problem)
@@ -260,26 +186,78 @@ static int decode_identity(struct pem *pem, OSSL_CALLBACK *callback, void *argum
         return 0;
     if (resolved.object == ALIYUN_IOT_OBJECT_CERTIFICATE)
         return bad_block(pem, "asks for a certificate (object=cert), but stands for a key");
-    return check_file(pem, &resolved, uri) && give_key(&resolved, callback, argument);
+    return check_file(pem, &resolved, uri) && give_key(pem, &resolved, uri, callback, argument);
 }
 
-/* Returns 1 for what is not ours as well: libcrypto then drops all errors and goes on. */
+/* Set while store_wants_key() waits for the answer of decoder_decode(); otherwise NULL. */
+static _Thread_local bool *answer;
+
+/*
+ * If the program expects only certificates, nothing must be fetched. Before version 3.5, OpenSSL's
+ * file store does not say what the program expects. But the store decodes an object of type PKEY
+ * only if the program may want a key, and it uses the same decoders. So this function gives the
+ * store a dummy object. If the store then calls this decoder, it wants a key. If the caller is not
+ * a store but a program that uses decoders directly, the key is wanted.
+ */
+static bool store_wants_key(
+        const struct provider *provider, OSSL_CALLBACK *callback, void *argument)
+{
+    int type = OSSL_OBJECT_PKEY;
+    char structure[] = "aliyun-iot-question";
+    char data[] = "?";
+    const OSSL_PARAM question[] = {
+            OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
+            OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, structure, 0),
+            OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, data, strlen(data)),
+            OSSL_PARAM_construct_end(),
+    };
+    bool wanted = false;
+    bool is_store;
+
+    ERR_set_mark();
+    /* To see whether the callback raises an error of its own. */
+    provider_raise(provider, ALIYUN_IOT_REASON_INTERNAL, "does the store want a key?");
+    answer = &wanted;
+    callback(question, argument);
+    answer = NULL;
+    is_store = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_OSSL_STORE;
+    ERR_pop_to_mark();
+    return wanted || !is_store;
+}
+
+/*
+ * Returns 1 also if there is no identity block: libcrypto then drops all errors and goes on.
+ *
+ * A store returns the objects of a file one by one, so a decoder that it calls must not skip a
+ * block. A store's selection is 0, which means any object.
+ */
 static int decoder_decode(void *context, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *callback,
         void *argument, OSSL_PASSPHRASE_CALLBACK *passphrase_callback, void *passphrase_argument)
 {
-    struct pem pem = {.provider = context, .bio = bio};
+    const struct provider *provider = context;
+    bool may_be_store = selection == 0;
+    bool has_older_error = ERR_peek_error() != 0;
+    struct pem pem;
 
     (void)passphrase_callback;
     (void)passphrase_argument;
-    if (!pem_next_block(&pem))
+    if (!may_be_store && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) == 0)
         return 1;
-    if (!pem_label_is(&pem, IDENTITY) || !decoder_does_selection(context, selection)) {
-        pem_skip_block(&pem);
+    if (answer) {
+        *answer = true;
         return 1;
     }
+    if (!pem_open(&pem, provider, bio) ||
+            !identity_file_find_block(&pem, has_older_error && !may_be_store))
+        return 1;
+    if (may_be_store && !store_wants_key(provider, callback, argument))
+        return 1;
     if (decode_identity(&pem, callback, argument))
         return 1;
-    /* Python takes what is left there (a file looked for in vain) for the cause of the failure. */
+    /* If there were more to read, PEM_read_bio_PrivateKey() might drop our error and go on. */
+    if (!may_be_store && pem_can_look_ahead(&pem))
+        pem_skip_file(&pem);
+    /* Python reports errno as the cause of the failure; a search for a file may have set it. */
     errno = 0;
     return 0;
 }

@@ -29,7 +29,7 @@ static void *open_library(void)
     return handle ? handle : dlopen(LIBRARY_FOLDER "/" LIBRARY_NAME, flags);
 }
 
-static const struct functions *load(const struct provider *provider)
+static const struct functions *load_library(const struct provider *provider)
 {
     const struct functions *loaded = atomic_load_explicit(&library, memory_order_acquire);
     void *handle;
@@ -63,7 +63,10 @@ int library_resolve(const struct provider *provider, const char *uri, struct res
     struct aliyun_iot_error *error = NULL;
 
     memset(resolved, 0, sizeof(*resolved));
-    resolved->library = load(provider);
+    if (provider->wrong_setting)
+        return library_refuse(
+                provider, ALIYUN_IOT_REASON_BAD_SETTINGS, "%s: %s", uri, provider->wrong_setting);
+    resolved->library = load_library(provider);
     if (!resolved->library)
         return 0;
     if (resolved->library->identity_resolve(
@@ -78,7 +81,7 @@ int library_resolve(const struct provider *provider, const char *uri, struct res
 int library_refuse(
         const struct provider *provider, enum aliyun_iot_reason reason, const char *format, ...)
 {
-    const struct functions *loaded = load(provider);
+    const struct functions *loaded = load_library(provider);
     va_list arguments;
     char *message;
 

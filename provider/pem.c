@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include <openssl/bio.h>
 #include <openssl/evp.h>
 
 #define BEGIN "-----BEGIN "
@@ -19,13 +20,76 @@ static bool starts_with(const char *text, size_t size, const char *prefix)
     return size >= prefix_size && memcmp(text, prefix, prefix_size) == 0;
 }
 
+long pem_position(const struct pem *pem)
+{
+    return pem->provider->bio_ctrl(pem->bio, BIO_C_FILE_TELL, 0, NULL);
+}
+
+static long seek(const struct pem *pem, long position)
+{
+    return pem->provider->bio_ctrl(pem->bio, BIO_C_FILE_SEEK, position, NULL);
+}
+
+void pem_go_to(struct pem *pem, long position)
+{
+    seek(pem, position);
+    pem->line_goes_on = false;
+}
+
+/*
+ * Whether the BIO is a BIO_f_readbuffer(), which libcrypto puts in front of a pipe and which keeps
+ * what was read, so that it can go back. It returns 1 for a seek. A file returns 0, and a memory
+ * BIO returns the position.
+ */
+static bool is_read_buffer(const struct pem *pem, long position)
+{
+    return position != 1 && seek(pem, position) == 1;
+}
+
+/*
+ * Whether a seek really goes back in what the BIO returns. A program's own BIO may return 0 for all
+ * that it does not know. A BIO_f_buffer() passes a seek on to the file below it, but keeps its
+ * buffer. Both return 0 for BIO_CTRL_INFO; other BIOs return a position or the number of bytes
+ * left.
+ */
+static bool can_go_back(const struct pem *pem)
+{
+    long next = pem->start + 1;
+    bool can;
+
+    if (pem->start < 0 || is_read_buffer(pem, pem->start))
+        return pem->start >= 0;
+    seek(pem, next);
+    can = pem_position(pem) == next &&
+          pem->provider->bio_ctrl(pem->bio, BIO_CTRL_INFO, 0, NULL) > 0;
+    seek(pem, pem->start);
+    return can;
+}
+
+bool pem_open(struct pem *pem, const struct provider *provider, OSSL_CORE_BIO *bio)
+{
+    *pem = (struct pem){.provider = provider, .bio = bio};
+    pem->start = pem_position(pem);
+    return can_go_back(pem);
+}
+
+bool pem_can_look_ahead(struct pem *pem)
+{
+    long position = pem_position(pem);
+
+    return position == pem->start + (long)pem->size_read && !is_read_buffer(pem, position);
+}
+
 static bool read_line(struct pem *pem)
 {
-    int size = pem->provider->bio_gets(pem->bio, pem->line, PEM_LINE_SIZE);
+    int size = 0;
 
     pem->line_size = 0;
+    if (pem->size_max == 0 || pem->size_read < pem->size_max)
+        size = pem->provider->bio_gets(pem->bio, pem->line, PEM_LINE_SIZE);
     if (size <= 0)
         return false;
+    pem->size_read += (size_t)size;
     pem->line_goes_on = size == PEM_LINE_SIZE - 1 && pem->line[size - 1] != '\n';
     /* Where char is signed, this drops bytes above 127 too, and so does libcrypto. */
     while (size > 0 && pem->line[size - 1] <= ' ')
@@ -77,9 +141,9 @@ bool pem_label_is(const struct pem *pem, const char *label)
 }
 
 /*
- * libcrypto ends a block at an END line of whatever label. What comes after an empty line is the
- * data of an encrypted key: there a second empty line is an error, and so is whatever follows a
- * line that is shorter than 64 characters, or one that is longer.
+ * libcrypto ends a block at any END line, whatever its label. After an empty line comes the data of
+ * an encrypted key. There, libcrypto takes for an error: a second empty line, a line longer than 64
+ * characters, and any line after one that is shorter than 64 characters.
  */
 void pem_skip_block(struct pem *pem)
 {
@@ -108,6 +172,12 @@ void pem_skip_block(struct pem *pem)
     }
 }
 
+void pem_skip_file(struct pem *pem)
+{
+    while (read_line(pem))
+        continue;
+}
+
 static bool append(BUF_MEM *buffer, const char *bytes, size_t size)
 {
     size_t length = buffer->length;
@@ -134,7 +204,7 @@ static const char *read_text(struct pem *pem, const char *label, size_t size_max
         if (!goes_on && starts_with(pem->line, pem->line_size, TAIL))
             return "is cut off: another line of dashes comes before its END line";
         if (pem->line_size > size_max - text->length) {
-            /* To its end: OpenSSL's store reads on there, and forgets the error in what follows. */
+            /* Skips the rest: OpenSSL's store would go on there, and lose this error. */
             pem_skip_block(pem);
             return "is too long";
         }
@@ -144,10 +214,10 @@ static const char *read_text(struct pem *pem, const char *label, size_t size_max
 }
 
 /*
- * EVP_DecodeBlock() lets through more than is base64, and counts padding as content. Only text
- * that encoding gives back is taken.
+ * EVP_DecodeBlock() accepts more than base64, and counts padding as content. So the content is
+ * encoded again, and must give the same text.
  */
-static const char *decode_base64(const BUF_MEM *text, BUF_MEM *content)
+static const char *decode_strict_base64(const BUF_MEM *text, BUF_MEM *content)
 {
     CLEANUP(BUF_MEM_free) BUF_MEM *again = BUF_MEM_new();
     size_t size = text->length / 4 * 3;
@@ -182,7 +252,7 @@ const char *pem_read_block(struct pem *pem, const char *label, size_t size_max, 
         return problem;
     if (text->length == 0)
         return "is empty";
-    problem = decode_base64(text, decoded);
+    problem = decode_strict_base64(text, decoded);
     if (problem)
         return problem;
     *content = take(decoded);

@@ -24,6 +24,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         # Here, on the connection's own thread, a client that fails harms nobody else.
         self.request.settimeout(30)
         self.request = self.server.context.wrap_socket(self.request, server_side=True)
+        serial = int(self.request.getpeercert()["serialNumber"], 16)
+        self.server.handshakes.append((serial, self.request.version()))
         super().setup()
 
     def do_GET(self):
@@ -44,7 +46,8 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 class WebServer:
-    """HTTPS on localhost. seen: (serial, TLS version) of each client that got an answer."""
+    """HTTPS on localhost. handshakes: (serial, TLS version) of each client that connected; seen: of
+    each that also got an answer."""
 
     def __init__(self, certificate_folder, device_ca, version=None):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -55,6 +58,7 @@ class WebServer:
             context.minimum_version = context.maximum_version = version
         self.server = _Server(("127.0.0.1", 0), _Handler)
         self.server.context = context
+        self.server.handshakes = self.handshakes = []
         self.server.seen = self.seen = []
         self.port = self.server.server_address[1]
         self.url = f"https://localhost:{self.port}/"
@@ -120,7 +124,8 @@ daemon off;
 user {getpass.getuser()};
 pid {folder}/nginx.pid;
 error_log {self.error_log} info;
-env ALIYUN_IOT_CONFIG; env ALIBABA_CLOUD_ACCESS_KEY_ID; env ALIBABA_CLOUD_ACCESS_KEY_SECRET;
+env ALIYUN_IOT_CONFIG; env ALIYUN_IOT_MODULES;
+env ALIBABA_CLOUD_ACCESS_KEY_ID; env ALIBABA_CLOUD_ACCESS_KEY_SECRET;
 env HOME; env XDG_RUNTIME_DIR; env ALIBABA_CLOUD_ECS_METADATA_DISABLED;
 env OPENSSL_MODULES; env OPENSSL_ENGINES;
 {main}

@@ -1,424 +1,388 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "memory.h"
+#include "cache/memory.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <search.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-#include "../background.h"
-#include "../deadline.h"
-#include "../trace.h"
+#include "base/deadline.h"
+#include "base/trace.h"
+#include "cache/memory_cache.h"
 
-enum {
-    /* How long a failure is remembered, in milliseconds; others are not. */
-    NOT_FOUND_KEPT = 60 * 1000,
-    REFUSED_KEPT = 10 * 1000,
-    NOT_READY_KEPT = 3 * 1000,
-    REFRESH_PAUSE = 30 * 1000, /* between two refreshes that fail */
-    BACKGROUND_MAX = 4,        /* refreshes behind at once */
-    REFRESH_AHEAD = 5,         /* the last fifth of the time to live */
-    LANDING = 500              /* milliseconds in which a call that timed out can say so itself */
-};
+enum { BACKGROUND_MAX = 4 /* refreshes under way that nobody waits for */ };
 
-/* One call under way, held by its thread and by each waiter. */
-struct flight {
-    int references;
-    bool done;
-    bool background;
-    pthread_cond_t landed;
+/* In a child of fork(): the call of those who waited in the parent. It never ends. */
+static struct call parents_call;
+
+/* What a request or a call came to: an identity, or an error, or nothing yet. */
+struct outcome {
     struct aliyun_iot_identity *identity;
     struct aliyun_iot_error *error;
 };
 
-struct cache_entry {
-    char *key;
-    struct cache_entry *newer, *older; /* by last use */
-    struct flight *flight;             /* NULL: no call under way */
-    struct aliyun_iot_identity *identity;
-    int64_t fetched; /* monotonic milliseconds, of identity */
-    int64_t not_refreshed_before;
-    struct aliyun_iot_error *failure; /* remembered until failure_end */
-    int64_t failure_end;
-};
+static void make_calls(void *context);
 
-struct memory_cache {
-    const struct settings *settings;
-    memory_fetch *fetch;
-    void *context;
-    pthread_mutex_t lock;
-    void *tree; /* of entries by key, for tsearch(3) */
-    struct cache_entry *newest, *oldest;
-    int64_t count;
-    int background_flights;
-};
-
-/* What a flight's thread is given. */
-struct departure {
-    struct memory_cache *cache;
-    struct cache_entry *entry;
-    struct flight *flight;
-    int64_t deadline;
-};
-
-static int compare_keys(const void *left, const void *right)
+/* The caller's thread then makes calls as a thread of the library would. */
+static bool use_callers_thread(struct memory_waiter *waiter)
 {
-    return strcmp(
-            ((const struct cache_entry *)left)->key, ((const struct cache_entry *)right)->key);
+    if (!waiter || !waiter->may_make_calls || process_is_exiting())
+        return false;
+    waiter->must_make_calls = true;
+    return true;
 }
 
-static void flight_release(struct flight *flight)
+/* A principal's first call gets a thread even if there are as many as CALLS_MAX. */
+static bool may_have_thread(const struct memory_cache *cache, const struct call *call)
 {
-    if (--flight->references > 0)
-        return;
-    aliyun_iot_identity_free(flight->identity);
-    aliyun_iot_error_free(flight->error);
-    pthread_cond_destroy(&flight->landed);
-    free(flight);
+    return call_is_free(call) && cache->threads < (call_is_alone(call) ? 2 * CALLS_MAX : CALLS_MAX);
 }
 
-static void unlink_entry(struct memory_cache *cache, struct cache_entry *entry)
+/*
+ * Starts a call for the entry, which has none, on behalf of a principal. waiter: whose caller's
+ * thread may make it if there can be no other; or NULL. Returns false if there is no memory, or no
+ * thread to make the call.
+ */
+static bool start_call(struct memory_cache *cache, struct cache_entry *entry, bool background,
+        const void *principal, struct memory_waiter *waiter)
 {
-    *(entry->newer ? &entry->newer->older : &cache->newest) = entry->older;
-    *(entry->older ? &entry->older->newer : &cache->oldest) = entry->newer;
-    cache->count--;
-}
+    struct call *call = calloc(1, sizeof(*call));
 
-static void link_newest(struct memory_cache *cache, struct cache_entry *entry)
-{
-    entry->newer = NULL;
-    entry->older = cache->newest;
-    *(cache->newest ? &cache->newest->newer : &cache->oldest) = entry;
-    cache->newest = entry;
-    cache->count++;
-}
-
-static void forget_failure(struct cache_entry *entry)
-{
-    aliyun_iot_error_free(entry->failure);
-    entry->failure = NULL;
-}
-
-static void forget_identity(struct cache_entry *entry)
-{
-    aliyun_iot_identity_free(entry->identity);
-    entry->identity = NULL;
-}
-
-static void entry_free(struct cache_entry *entry)
-{
-    forget_identity(entry);
-    forget_failure(entry);
-    free(entry->key);
-    free(entry);
-}
-
-static void remove_entry(struct memory_cache *cache, struct cache_entry *entry)
-{
-    unlink_entry(cache, entry);
-    tdelete(entry, &cache->tree, compare_keys);
-    entry_free(entry);
-}
-
-/* An entry with a call under way is in use, and stays. */
-static void make_room(struct memory_cache *cache)
-{
-    struct cache_entry *entry = cache->oldest;
-
-    while (entry && cache->count >= cache->settings->cache_entries) {
-        struct cache_entry *newer = entry->newer;
-
-        if (!entry->flight)
-            remove_entry(cache, entry);
-        entry = newer;
+    if (!call || !call_queue_add(&cache->queue, call, principal)) {
+        free(call);
+        return false;
     }
-}
-
-static struct cache_entry *add_entry(struct memory_cache *cache, const char *key)
-{
-    struct cache_entry *entry = calloc(1, sizeof(*entry));
-
-    if (!entry)
-        return NULL;
-    entry->key = strdup(key);
-    if (!entry->key || !tsearch(entry, &cache->tree, compare_keys)) {
-        entry_free(entry);
-        return NULL;
+    if (may_have_thread(cache, call) &&
+            (process_start_thread(make_calls, cache) || use_callers_thread(waiter)))
+        cache->threads++;
+    if (cache->threads == 0) {
+        /* Then it is the only call. */
+        call_queue_end(&cache->queue, call_queue_take(&cache->queue));
+        free(call);
+        return false;
     }
-    link_newest(cache, entry);
-    return entry;
+    call->entry = entry;
+    call->background = background;
+    entry->call = call;
+    cache->calls++;
+    cache->background_calls += background;
+    return true;
 }
 
-static struct cache_entry *find_entry(struct memory_cache *cache, const char *key)
+static void add_waiter(struct call *call, struct memory_waiter *waiter)
 {
-    /* The tree's own type has no const; the key is only compared. */
-    union {
-        const char *constant;
-        char *plain;
-    } sought = {.constant = key};
-    struct cache_entry **found =
-            tfind(&(struct cache_entry){.key = sought.plain}, &cache->tree, compare_keys);
+    waiter->call = call;
+    waiter->next = call->waiters;
+    call->waiters = waiter;
+}
 
-    if (!found) {
-        make_room(cache);
-        return add_entry(cache, key);
+/* Frees the call; its entry, which the caller must not use afterwards, may go with it. */
+static void end_call(struct memory_cache *cache, struct call *call)
+{
+    struct cache_entry *entry = call->entry;
+
+    cache->calls--;
+    cache->background_calls -= call->background;
+    if (entry->call == call)
+        entry->call = NULL;
+    entries_place(&cache->entries, entry, cache->settings);
+    call_queue_end(&cache->queue, call);
+    free(call);
+}
+
+/* A call has as much time as the most patient of those who wait for it when its turn comes. */
+static void set_deadline(struct memory_cache *cache, struct call *call)
+{
+    if (call->waiters && call->background) {
+        call->background = false;
+        cache->background_calls--;
     }
-    unlink_entry(cache, *found);
-    link_newest(cache, *found);
-    return *found;
+    if (call->background)
+        call->deadline = monotonic_milliseconds() + cache->settings->timeout_ms;
+    for (struct memory_waiter *waiter = call->waiters; waiter; waiter = waiter->next)
+        if (waiter->deadline > call->deadline)
+            call->deadline = waiter->deadline;
 }
 
-static int64_t failure_kept(enum aliyun_iot_reason reason)
+/* The call whose turn it is; NULL: none. Calls whose waiters have all given up are not made. */
+static struct call *next_call(struct memory_cache *cache)
 {
-    switch (reason) {
-    case ALIYUN_IOT_REASON_NOT_FOUND:
-        return NOT_FOUND_KEPT;
-    case ALIYUN_IOT_REASON_REFUSED:
-        return REFUSED_KEPT;
-    case ALIYUN_IOT_REASON_NOT_READY:
-        return NOT_READY_KEPT;
-    default:
-        return 0;
-    }
+    struct call *call;
+
+    while ((call = call_queue_take(&cache->queue)) && !call->background && !call->waiters)
+        end_call(cache, call);
+    if (call)
+        set_deadline(cache, call);
+    return call;
 }
 
-/* Takes a flight's result into its entry. Never good for bad: a passing failure changes nothing. */
-static void update_entry(
-        const struct settings *settings, struct cache_entry *entry, const struct flight *flight)
+/*
+ * Whether the outcome is not final for this waiter: the call had less time than the waiter has, or
+ * it was a refresh that left the quota to others.
+ */
+static bool deserves_another_call(
+        const struct memory_waiter *waiter, const struct call *call, const struct outcome *outcome)
 {
-    int64_t now = monotonic_milliseconds();
     enum aliyun_iot_reason reason;
 
-    if (flight->identity) {
-        forget_failure(entry);
-        forget_identity(entry);
-        if (settings->cache_ttl > 0)
-            entry->identity = identity_reference(flight->identity);
-        entry->fetched = now;
-        entry->not_refreshed_before = 0;
-        return;
+    if (outcome->identity)
+        return false;
+    reason = aliyun_iot_error_reason(outcome->error);
+    return (reason == ALIYUN_IOT_REASON_TIMEOUT || reason == ALIYUN_IOT_REASON_THROTTLED) &&
+           (call->background || waiter->deadline > call->deadline) &&
+           deadline_left_ms(waiter->deadline) > 0;
+}
+
+/* Starts a call for those of the ended call's waiters who deserve one. Returns the others. */
+static struct memory_waiter *part_waiters(
+        struct memory_cache *cache, struct call *call, const struct outcome *outcome)
+{
+    struct cache_entry *entry = call->entry;
+    struct memory_waiter *waiter, *told = NULL;
+
+    entry->call = NULL;
+    while ((waiter = call->waiters)) {
+        call->waiters = waiter->next;
+        if (deserves_another_call(waiter, call, outcome) &&
+                (entry->call || start_call(cache, entry, false, waiter->principal, NULL))) {
+            add_waiter(entry->call, waiter);
+        } else {
+            waiter->call = NULL;
+            waiter->next = told;
+            told = waiter;
+        }
     }
-    reason = aliyun_iot_error_reason(flight->error);
-    if (reason == ALIYUN_IOT_REASON_NOT_FOUND || reason == ALIYUN_IOT_REASON_REFUSED)
-        forget_identity(entry);
-    entry->not_refreshed_before = now + REFRESH_PAUSE;
-    forget_failure(entry);
-    if (!entry->identity && failure_kept(reason) > 0) {
-        entry->failure = error_copy(flight->error);
-        entry->failure_end = now + failure_kept(reason);
+    return told;
+}
+
+static void tell(struct memory_waiter *waiters, const struct outcome *outcome)
+{
+    while (waiters) {
+        struct memory_waiter *waiter = waiters;
+
+        /* done may free the waiter's memory. */
+        waiters = waiter->next;
+        waiter->done(waiter->context,
+                outcome->identity ? identity_reference(outcome->identity) : NULL,
+                outcome->identity ? NULL : error_copy(outcome->error));
     }
 }
 
-static void land(const struct departure *departure, struct aliyun_iot_identity *identity,
-        struct aliyun_iot_error *error)
+static void make_call(struct memory_cache *cache, struct call *call)
 {
-    struct memory_cache *cache = departure->cache;
-    struct flight *flight = departure->flight;
+    struct outcome outcome = {NULL, NULL};
+    struct memory_waiter *told;
+
+    if (deadline_left_ms(call->deadline) > 0)
+        outcome.identity = cache->source->fetch(cache->source, call->entry->device,
+                call->background, call->deadline, &outcome.error);
+    else
+        error_set(&outcome.error, ALIYUN_IOT_REASON_TIMEOUT,
+                "the call's turn did not come before the end of timeout, because at most %d calls "
+                "are made at once, and %d for one user of an agent; try again, or raise timeout in "
+                "aliyun-iot.conf",
+                CALLS_MAX, CALLS_OF_PRINCIPAL_MAX);
+    pthread_mutex_lock(&cache->lock);
+    cache->calls_ended++;
+    if (!outcome.identity && aliyun_iot_error_reason(outcome.error) == ALIYUN_IOT_REASON_THROTTLED)
+        cache->calls_throttled++;
+    told = part_waiters(cache, call, &outcome);
+    entry_update(call->entry, cache->settings, outcome.identity, outcome.error);
+    end_call(cache, call);
+    pthread_mutex_unlock(&cache->lock);
+    tell(told, &outcome);
+    aliyun_iot_identity_free(outcome.identity);
+    aliyun_iot_error_free(outcome.error);
+}
+
+/* What a thread for calls does: one after the other, until none waits for its turn. */
+static void make_calls(void *context)
+{
+    struct memory_cache *cache = context;
+    void (*ended)(void *context);
+    struct call *call;
 
     pthread_mutex_lock(&cache->lock);
-    flight->identity = identity;
-    flight->error = error;
-    flight->done = true;
-    if (flight->background)
-        cache->background_flights--;
-    update_entry(cache->settings, departure->entry, flight);
-    departure->entry->flight = NULL;
-    pthread_cond_broadcast(&flight->landed);
-    flight_release(flight);
+    while ((call = next_call(cache))) {
+        pthread_mutex_unlock(&cache->lock);
+        make_call(cache, call);
+        pthread_mutex_lock(&cache->lock);
+    }
+    cache->threads--;
+    ended = cache->threads == 0 ? cache->ended : NULL;
+    context = cache->ended_context;
     pthread_mutex_unlock(&cache->lock);
+    if (ended)
+        ended(context);
 }
 
-static void fly(void *context)
+void memory_cache_make_calls(struct memory_cache *cache)
 {
-    struct departure departure = *(struct departure *)context;
-    struct memory_cache *cache = departure.cache;
-    struct aliyun_iot_error *error = NULL;
-    struct aliyun_iot_identity *identity;
-
-    free(context);
-    /* The key is the entry's, which stays while it has a flight. */
-    identity = cache->fetch(cache->context, departure.entry->key, departure.flight->background,
-            departure.deadline, &error);
-    land(&departure, identity, error);
+    process_run_here(make_calls, cache);
 }
 
-static struct flight *flight_new(bool background)
+/* What can be served without waiting: a reference, or NULL. Starts a refresh if one is due. */
+static struct aliyun_iot_identity *serve(
+        struct memory_cache *cache, struct cache_entry *entry, struct memory_waiter *waiter)
 {
-    struct flight *flight = calloc(1, sizeof(*flight));
+    struct aliyun_iot_identity *identity = entry_identity(entry, cache->settings);
 
-    if (!flight)
-        return NULL;
-    flight->references = 1;
-    flight->background = background;
-    pthread_cond_init(&flight->landed, NULL);
-    return flight;
-}
-
-/* Starts a call for the entry, which has none. Returns whether it did. */
-static bool start_flight(struct memory_cache *cache, struct cache_entry *entry, bool background)
-{
-    struct departure *departure = malloc(sizeof(*departure));
-    struct flight *flight = flight_new(background);
-
-    if (departure && flight) {
-        *departure = (struct departure){
-                cache, entry, flight, monotonic_milliseconds() + cache->settings->timeout};
-        entry->flight = flight;
-        if (background_run(fly, departure)) {
-            cache->background_flights += background;
-            return true;
-        }
-        entry->flight = NULL;
-    }
-    if (flight)
-        flight_release(flight);
-    free(departure);
-    return false;
-}
-
-static void refresh_behind(struct memory_cache *cache, struct cache_entry *entry, int64_t now)
-{
-    if (entry->flight || now < entry->not_refreshed_before ||
-            cache->background_flights >= BACKGROUND_MAX)
-        return;
-    if (start_flight(cache, entry, true))
-        trace(cache->settings, TRACE_INFO, "refresh key=%s", entry->key);
-}
-
-/* What can be served without waiting: a reference, or NULL. */
-static struct aliyun_iot_identity *serve_from_memory(
-        struct memory_cache *cache, struct cache_entry *entry)
-{
-    const struct settings *settings = cache->settings;
-    int64_t now = monotonic_milliseconds(), age = now - entry->fetched;
-
-    if (!entry->identity)
-        return NULL;
-    if (identity_not_after(entry->identity) <= (int64_t)time(NULL) ||
-            age >= settings->cache_ttl + settings->cache_max_stale) {
-        forget_identity(entry);
-        return NULL;
-    }
-    if (age >= settings->cache_ttl - settings->cache_ttl / REFRESH_AHEAD)
-        refresh_behind(cache, entry, now);
-    trace(settings, TRACE_DEBUG, "cache hit key=%s age_ms=%lld stale=%d", entry->key,
-            (long long)age, age >= settings->cache_ttl);
-    return identity_reference(entry->identity);
-}
-
-static struct timespec absolute(int64_t deadline)
-{
-    return (struct timespec){deadline / 1000, deadline % 1000 * 1000000};
-}
-
-/* Waits for the entry's flight. The lock is released meanwhile, and held again on return. */
-static struct aliyun_iot_identity *await_landing(struct memory_cache *cache, struct flight *flight,
-        int64_t deadline, struct aliyun_iot_error **error)
-{
-    struct aliyun_iot_identity *identity = NULL;
-    struct timespec end = absolute(deadline + LANDING);
-
-    flight->references++;
-    while (!flight->done && pthread_cond_clockwait(&flight->landed, &cache->lock, CLOCK_MONOTONIC,
-                                    &end) != ETIMEDOUT) {
-    }
-    if (!flight->done)
-        error_set(error, ALIYUN_IOT_REASON_TIMEOUT,
-                "the call was still under way at the end of timeout; try again, or raise timeout "
-                "in aliyun-iot.conf");
-    else if (flight->identity)
-        identity = identity_reference(flight->identity);
-    else if (error)
-        *error = error_copy(flight->error);
-    flight_release(flight);
+    if (identity && entry_call_is_due(entry) && !entry->call &&
+            cache->background_calls < BACKGROUND_MAX)
+        start_call(cache, entry, true, NULL, waiter);
     return identity;
 }
 
-static struct aliyun_iot_identity *get(struct memory_cache *cache, const char *key,
-        int64_t deadline, struct aliyun_iot_error **error)
+/* What can be said at once. Nothing: the device has to be asked for. */
+static struct outcome look_up(
+        struct memory_cache *cache, const struct device *device, struct memory_waiter *waiter)
 {
-    struct cache_entry *entry = find_entry(cache, key);
-    struct aliyun_iot_identity *identity;
+    struct cache_entry *entry = entries_find(&cache->entries, device);
+    struct outcome outcome = {NULL, NULL};
 
+    if (!entry)
+        return outcome;
+    outcome.identity = serve(cache, entry, waiter);
+    if (!outcome.identity)
+        outcome.error = entry_remembered_failure(entry);
+    entries_place(&cache->entries, entry, cache->settings);
+    return outcome;
+}
+
+/* Makes the waiter wait for the device's call, and starts one if there is none. */
+static void join_call(struct memory_cache *cache, const struct device *device,
+        struct memory_waiter *waiter, struct aliyun_iot_error **error)
+{
+    struct cache_entry *entry = entries_find(&cache->entries, device);
+
+    if (!entry)
+        entry = entries_add(&cache->entries, device);
     if (!entry) {
         error_set_out_of_memory(error);
-        return NULL;
+        return;
     }
-    identity = serve_from_memory(cache, entry);
-    if (identity)
-        return identity;
-    if (entry->failure && monotonic_milliseconds() < entry->failure_end) {
-        trace(cache->settings, TRACE_DEBUG, "cache hit key=%s failure=1", key);
-        if (error)
-            *error = error_copy(entry->failure);
-        return NULL;
-    }
-    trace(cache->settings, TRACE_DEBUG, "cache miss key=%s joined=%d", key, entry->flight != NULL);
-    if (!entry->flight && !start_flight(cache, entry, false)) {
+    if (!process_is_exiting() &&
+            (entry->call || start_call(cache, entry, false, waiter->principal, waiter)))
+        add_waiter(entry->call, waiter);
+    else
         error_set(error, ALIYUN_IOT_REASON_INTERNAL,
                 "no thread could be started for the call: the process is exiting, or out of "
-                "threads or memory");
-        return NULL;
-    }
-    return await_landing(cache, entry->flight, deadline, error);
+                "memory, or may have no more threads; raise RLIMIT_NPROC, or TasksMax of its "
+                "systemd unit");
+    entries_place(&cache->entries, entry, cache->settings);
 }
 
-struct aliyun_iot_identity *memory_cache_get(struct memory_cache *cache, const char *key,
-        int64_t deadline, struct aliyun_iot_error **error)
+/*
+ * Once the waiter has joined a call, it can be told of the call's end at any moment, and device,
+ * waiter and cache can be gone. So nothing comes after that, and the trace, which writes to a file
+ * and so is no work for while the lock is held, comes before.
+ */
+void memory_cache_request(
+        struct memory_cache *cache, const struct device *device, struct memory_waiter *waiter)
 {
-    struct aliyun_iot_identity *identity;
+    struct outcome outcome;
+
+    waiter->call = NULL;
+    waiter->must_make_calls = false;
+    pthread_mutex_lock(&cache->lock);
+    outcome = look_up(cache, device, waiter);
+    pthread_mutex_unlock(&cache->lock);
+    trace(cache->settings, TRACE_DEBUG, "cache product=%s device=%s result=%s", device->product_key,
+            device->device_name,
+            outcome.identity ? "hit"
+            : outcome.error  ? "failure"
+                             : "miss");
+    if (!outcome.identity && !outcome.error) {
+        pthread_mutex_lock(&cache->lock);
+        /* A call may have ended meanwhile. */
+        outcome = look_up(cache, device, waiter);
+        if (!outcome.identity && !outcome.error)
+            join_call(cache, device, waiter, &outcome.error);
+        pthread_mutex_unlock(&cache->lock);
+    }
+    if (outcome.identity || outcome.error)
+        waiter->done(waiter->context, outcome.identity, outcome.error);
+}
+
+bool memory_cache_cancel(struct memory_cache *cache, struct memory_waiter *waiter)
+{
+    struct call *call;
 
     pthread_mutex_lock(&cache->lock);
-    identity = get(cache, key, deadline, error);
+    call = waiter->call;
+    if (call && call != &parents_call) {
+        struct memory_waiter **place = &call->waiters;
+
+        while (*place != waiter)
+            place = &(*place)->next;
+        *place = waiter->next;
+    }
+    waiter->call = NULL;
     pthread_mutex_unlock(&cache->lock);
-    return identity;
+    return call != NULL;
 }
 
-struct memory_cache *memory_cache_new(
-        const struct settings *settings, memory_fetch *fetch, void *context)
+/*
+ * The threads that make the parent's calls are not here: the next caller for a device makes a call
+ * of its own. Waiters of the parent can still be withdrawn; their memory may belong to threads that
+ * are not here either, so no list keeps them.
+ */
+static void forget_call(struct cache_entry *entry)
+{
+    struct memory_waiter *waiter = entry->call ? entry->call->waiters : NULL;
+
+    for (; waiter; waiter = waiter->next)
+        waiter->call = &parents_call;
+    free(entry->call);
+    entry->call = NULL;
+}
+
+static void forget_calls(void *context)
+{
+    struct memory_cache *cache = context;
+    struct entries *entries = &cache->entries;
+    struct entry_list *lists[] = {&entries->identities, &entries->failures, &entries->calling};
+
+    for (size_t index = 0; index < sizeof(lists) / sizeof(lists[0]); index++)
+        for (struct cache_entry *entry = lists[index]->newest; entry; entry = entry->older)
+            forget_call(entry);
+    entries_clear(entries, &entries->calling);
+    call_queue_clear(&cache->queue);
+    cache->threads = cache->calls = cache->background_calls = 0;
+}
+
+struct memory_cache *memory_cache_new(const struct settings *settings, struct source *source)
 {
     struct memory_cache *cache = calloc(1, sizeof(*cache));
 
     if (!cache)
         return NULL;
     cache->settings = settings;
-    cache->fetch = fetch;
-    cache->context = context;
+    cache->source = source;
     pthread_mutex_init(&cache->lock, NULL);
+    cache->fork = (struct fork_participant){
+            .lock = &cache->lock, .reset_in_child = forget_calls, .context = cache};
+    process_register(&cache->fork);
     return cache;
+}
+
+void memory_cache_end(struct memory_cache *cache, void (*ended)(void *context), void *context)
+{
+    bool at_once;
+
+    pthread_mutex_lock(&cache->lock);
+    at_once = cache->threads == 0;
+    cache->ended = ended;
+    cache->ended_context = context;
+    pthread_mutex_unlock(&cache->lock);
+    if (at_once)
+        ended(context);
 }
 
 void memory_cache_free(struct memory_cache *cache)
 {
     if (!cache)
         return;
-    while (cache->newest)
-        remove_entry(cache, cache->newest);
+    process_unregister(&cache->fork);
+    entries_clear(&cache->entries, &cache->entries.identities);
+    entries_clear(&cache->entries, &cache->entries.failures);
     pthread_mutex_destroy(&cache->lock);
     free(cache);
-}
-
-void memory_cache_lock(struct memory_cache *cache)
-{
-    pthread_mutex_lock(&cache->lock);
-}
-
-void memory_cache_unlock(struct memory_cache *cache)
-{
-    pthread_mutex_unlock(&cache->lock);
-}
-
-/*
- * The parent's calls do not exist here, and nobody waits for them. Their conditions, which threads
- * of the parent wait at, are not taken down but forgotten.
- */
-void memory_cache_forked(struct memory_cache *cache)
-{
-    for (struct cache_entry *entry = cache->newest; entry; entry = entry->older) {
-        free(entry->flight);
-        entry->flight = NULL;
-    }
-    cache->background_flights = 0;
 }

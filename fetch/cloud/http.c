@@ -1,53 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "http.h"
+#include "cloud/http.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/auxv.h>
-#include <unistd.h>
 
 #include <curl/curl.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 
-#include "../background.h"
-#include "../buffer.h"
-#include "../deadline.h"
-#include "../trace.h"
+#include "base/buffer.h"
+#include "base/deadline.h"
+#include "base/privileged.h"
+#include "base/process.h"
+#include "base/trace.h"
+#include "base/url.h"
+#include "cloud/http_connections.h"
+#include "cloud/http_failure.h"
+#include "cloud/http_names.h"
+#include "cloud/libcurl.h"
 
 enum {
-    HEADERS_MAX = 64 * 1024, /* bytes of all headers of an answer */
-    SOCKETS_MAX = 4,         /* a connection attempt races IPv6 and IPv4 */
-    IDLE_MAX = 32,           /* connections kept alive */
-    POLL_MAX = 200           /* milliseconds until the end of the process is noticed */
-};
-
-/* An easy handle, in a multi handle of its own that keeps at most one connection alive. */
-struct connection {
-    struct connection *next;
-    CURL *curl;
-    CURLM *multi;
-    int sockets[SOCKETS_MAX]; /* -1: free */
-};
-
-struct http_client {
-    const struct settings *settings;
-    pthread_mutex_t lock;
-    struct connection *idle;
-    size_t idle_count;
+    HEADERS_MAX_BYTES = 64 * 1024, /* bytes of all headers of an answer */
+    POLL_MAX_MS = 1000             /* curl_multi_poll() returns earlier for timers of its own */
 };
 
 /* One exchange under way, as the callbacks see it. */
 struct exchange {
+    struct http_connection *connection;
     struct http_answer *answer;
+    int64_t left_ms;       /* for the whole exchange, above 0 */
+    int64_t kept_deadline; /* for an answer on a connection that was kept */
+    bool sent;             /* the request goes out */
+    bool on_kept;          /* the request goes out on a connection that was kept */
     size_t header_bytes;
-    bool too_large;
-    bool out_of_memory;
+    struct http_failure failure;
+    char detail[CURL_ERROR_SIZE]; /* libcurl's words about a failure */
 };
 
 /* A header may be a security token. */
@@ -64,41 +53,7 @@ static CURLcode global_state;
 
 static void global_init(void)
 {
-    global_state = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
-static void connection_free(struct connection *connection)
-{
-    curl_easy_cleanup(connection->curl);
-    curl_multi_cleanup(connection->multi);
-    free(connection);
-}
-DEFINE_CLEANUP(struct connection *, connection_free);
-
-/* Remembers sockets, so that a forked child can let go of them without a word to the server. */
-static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    struct connection *connection = context;
-    int opened = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-
-    (void)purpose;
-    for (size_t index = 0; opened >= 0 && index < SOCKETS_MAX; index++) {
-        if (connection->sockets[index] < 0) {
-            connection->sockets[index] = opened;
-            break;
-        }
-    }
-    return opened < 0 ? CURL_SOCKET_BAD : opened;
-}
-
-static int close_socket(void *context, curl_socket_t closed)
-{
-    struct connection *connection = context;
-
-    for (size_t index = 0; index < SOCKETS_MAX; index++)
-        if (connection->sockets[index] == closed)
-            connection->sockets[index] = -1;
-    return close(closed);
+    global_state = libcurl_init();
 }
 
 static size_t receive_body(char *bytes, size_t one, size_t size, void *context)
@@ -106,12 +61,13 @@ static size_t receive_body(char *bytes, size_t one, size_t size, void *context)
     struct exchange *exchange = context;
 
     (void)one;
-    if (size > HTTP_ANSWER_MAX - exchange->answer->body->length) {
-        exchange->too_large = true;
+    if (size > HTTP_ANSWER_MAX_BYTES - exchange->answer->body->length) {
+        exchange->failure.unusable = true;
+        exchange->failure.detail = "the answer is larger than 256 KiB";
         return CURL_WRITEFUNC_ERROR;
     }
     if (!buffer_append(exchange->answer->body, bytes, size)) {
-        exchange->out_of_memory = true;
+        exchange->failure.out_of_memory = true;
         return CURL_WRITEFUNC_ERROR;
     }
     return size;
@@ -133,35 +89,54 @@ static char *header_value(const char *line, size_t size, const char *name)
 
 static size_t receive_header(char *line, size_t one, size_t size, void *context)
 {
-    enum { RETRY_AFTER_MAX = 3600 * 1000 };
+    enum { RETRY_AFTER_MAX_MS = 3600 * 1000 };
     struct exchange *exchange = context;
     char *value;
 
     (void)one;
     exchange->header_bytes += size;
-    if (exchange->header_bytes > HEADERS_MAX) {
-        exchange->too_large = true;
+    if (exchange->header_bytes > HEADERS_MAX_BYTES) {
+        exchange->failure.unusable = true;
+        exchange->failure.detail = "the headers of the answer are larger than 64 KiB";
         return CURL_WRITEFUNC_ERROR;
     }
     if ((value = header_value(line, size, "Date"))) {
-        exchange->answer->date = curl_getdate(value, NULL);
+        exchange->answer->date_s = curl_getdate(value, NULL);
         free(value);
     } else if ((value = header_value(line, size, "x-acs-retry-after"))) {
-        long milliseconds = strtol(value, NULL, 10);
+        long value_ms = strtol(value, NULL, 10);
 
-        if (milliseconds > 0 && milliseconds <= RETRY_AFTER_MAX)
-            exchange->answer->retry_after = milliseconds;
+        if (value_ms > 0 && value_ms <= RETRY_AFTER_MAX_MS)
+            exchange->answer->retry_after_ms = value_ms;
         free(value);
     }
     return size;
 }
 
+/*
+ * libcurl's CURLOPT_PREREQFUNCTION: the connection is there, and the request goes out next. It is
+ * called again when libcurl found a kept connection closed and made another.
+ */
+static int before_request(void *context, char *remote, char *local, int remote_port, int local_port)
+{
+    struct exchange *exchange = context;
+
+    (void)remote;
+    (void)local;
+    (void)remote_port;
+    (void)local_port;
+    exchange->on_kept = !exchange->connection->socket_opened;
+    exchange->sent = true;
+    return CURL_PREREQFUNC_OK;
+}
+
 /* Options that every exchange has in common. Returns whether all were taken. */
-static bool set_common_options(CURL *curl, struct connection *connection)
+static bool set_common_options(CURL *curl, struct exchange *exchange)
 {
     bool failed = false;
 
 #define SET(option, value) failed |= curl_easy_setopt(curl, option, value) != CURLE_OK
+    failed |= libcurl_restrict(curl) != CURLE_OK;
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
@@ -170,42 +145,43 @@ static bool set_common_options(CURL *curl, struct connection *connection)
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_USERAGENT, "aliyun-iot-provider/" VERSION);
-    SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    SET(CURLOPT_OPENSOCKETDATA, connection);
-    SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-    SET(CURLOPT_CLOSESOCKETDATA, connection);
+    SET(CURLOPT_PREREQFUNCTION, before_request);
+    SET(CURLOPT_PREREQDATA, exchange);
     SET(CURLOPT_WRITEFUNCTION, receive_body);
+    SET(CURLOPT_WRITEDATA, exchange);
     SET(CURLOPT_HEADERFUNCTION, receive_header);
-    SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)HTTP_ANSWER_MAX);
+    SET(CURLOPT_HEADERDATA, exchange);
+    SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)HTTP_ANSWER_MAX_BYTES);
     return !failed;
 }
 
-/* The settings' proxy; else curl's own environment variables, unless the process is privileged. */
-static const char *proxy_of(const struct settings *settings, const struct http_request *request)
+/* Without an option, what curl's environment variables say, unless the process is privileged. */
+static const char *proxy_of(const struct http_options *options, const struct http_request *request)
 {
     if (request->proxy_refused)
         return "";
-    if (settings->proxy)
-        return settings->proxy;
-    return getauxval(AT_SECURE) ? "" : NULL;
+    if (options->proxy)
+        return options->proxy;
+    return process_is_privileged() ? "" : NULL;
 }
 
-static bool set_request_options(CURL *curl, const struct settings *settings,
-        const struct http_request *request, struct curl_slist *headers)
+static bool set_request_options(CURL *curl, const struct http_options *options,
+        const struct http_request *request, int64_t left_ms, struct curl_slist *headers)
 {
-    int64_t left = deadline_left(request->deadline);
-    int64_t connect_timeout =
-            request->connect_timeout ? request->connect_timeout : settings->connect_timeout;
+    int64_t connect_timeout_ms =
+            request->connect_timeout_ms ? request->connect_timeout_ms : options->connect_timeout_ms;
     bool failed = false;
 
     SET(CURLOPT_URL, request->url);
     SET(CURLOPT_PROTOCOLS_STR, request->plain_http_allowed ? "http,https" : "https");
     SET(CURLOPT_HTTPHEADER, headers);
-    SET(CURLOPT_TIMEOUT_MS, (long)left);
-    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(connect_timeout < left ? connect_timeout : left));
-    SET(CURLOPT_PROXY, proxy_of(settings, request));
-    if (settings->ca_file) {
-        SET(CURLOPT_CAINFO, settings->ca_file);
+    /* libcurl takes 0 for no limit at all. */
+    SET(CURLOPT_TIMEOUT_MS, (long)left_ms);
+    SET(CURLOPT_CONNECTTIMEOUT_MS,
+            (long)(connect_timeout_ms < left_ms ? connect_timeout_ms : left_ms));
+    SET(CURLOPT_PROXY, proxy_of(options, request));
+    if (options->ca_file) {
+        SET(CURLOPT_CAINFO, options->ca_file);
         SET(CURLOPT_CAPATH, NULL);
     }
     if (strcmp(request->method, "POST") == 0) {
@@ -215,7 +191,7 @@ static bool set_request_options(CURL *curl, const struct settings *settings,
     } else {
         SET(CURLOPT_HTTPGET, 1L);
     }
-    /* Handles are used again: what the last request set must be taken back. */
+    /* The handle may have served another method before. */
     SET(CURLOPT_CUSTOMREQUEST, strcmp(request->method, "PUT") == 0 ? "PUT" : NULL);
 #undef SET
     return !failed;
@@ -235,7 +211,7 @@ static struct curl_slist *make_headers(const struct http_request *request)
 {
     CLEANUP(slist_free) struct curl_slist *headers = NULL;
 
-    /* Without a colon's value, curl leaves out a header that it would send by itself. */
+    /* A name without a value removes a header that libcurl would send by itself. */
     if (!append_header(&headers, "Expect:"))
         return NULL;
     if (!request->body && !append_header(&headers, "Content-Type:"))
@@ -244,127 +220,6 @@ static struct curl_slist *make_headers(const struct http_request *request)
         if (!append_header(&headers, *line))
             return NULL;
     return take(headers);
-}
-
-static struct connection *connection_new(void)
-{
-    CLEANUP(connection_free) struct connection *connection = calloc(1, sizeof(*connection));
-
-    if (!connection)
-        return NULL;
-    for (size_t index = 0; index < SOCKETS_MAX; index++)
-        connection->sockets[index] = -1;
-    connection->curl = curl_easy_init();
-    connection->multi = curl_multi_init();
-    if (!connection->curl || !connection->multi ||
-            curl_multi_setopt(connection->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK ||
-            !set_common_options(connection->curl, connection))
-        return NULL;
-    return take(connection);
-}
-
-static struct connection *take_connection(struct http_client *client)
-{
-    struct connection *connection;
-
-    pthread_mutex_lock(&client->lock);
-    connection = client->idle;
-    if (connection) {
-        client->idle = connection->next;
-        client->idle_count--;
-    }
-    pthread_mutex_unlock(&client->lock);
-    return connection ? connection : connection_new();
-}
-
-static void give_back_connection(struct http_client *client, struct connection *connection)
-{
-    pthread_mutex_lock(&client->lock);
-    if (client->idle_count < IDLE_MAX) {
-        connection->next = client->idle;
-        client->idle = connection;
-        client->idle_count++;
-        connection = NULL;
-    }
-    pthread_mutex_unlock(&client->lock);
-    if (connection)
-        connection_free(connection);
-}
-
-static enum aliyun_iot_reason reason_of(CURLcode code, const struct exchange *exchange)
-{
-    if (exchange->out_of_memory)
-        return ALIYUN_IOT_REASON_OUT_OF_MEMORY;
-    if (exchange->too_large)
-        return ALIYUN_IOT_REASON_BAD_ANSWER;
-    switch (code) {
-    case CURLE_OUT_OF_MEMORY:
-        return ALIYUN_IOT_REASON_OUT_OF_MEMORY;
-    case CURLE_OPERATION_TIMEDOUT:
-        return ALIYUN_IOT_REASON_TIMEOUT;
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-        return ALIYUN_IOT_REASON_NOT_TRUSTED;
-    case CURLE_FILESIZE_EXCEEDED:
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_BAD_CONTENT_ENCODING:
-        return ALIYUN_IOT_REASON_BAD_ANSWER;
-    default:
-        return ALIYUN_IOT_REASON_UNREACHABLE;
-    }
-}
-
-static const char *advice_for(enum aliyun_iot_reason reason)
-{
-    switch (reason) {
-    case ALIYUN_IOT_REASON_TIMEOUT:
-        return "; check the network, or raise timeout in aliyun-iot.conf";
-    case ALIYUN_IOT_REASON_NOT_TRUSTED:
-        return "; check endpoint and ca-file in aliyun-iot.conf";
-    case ALIYUN_IOT_REASON_UNREACHABLE:
-        return "; check the network, and endpoint and proxy in aliyun-iot.conf";
-    default:
-        return "";
-    }
-}
-
-/* scheme://host[:port]: what a message names; a path or query may be long or hold a token. */
-static int origin_size(const char *url)
-{
-    const char *host = strstr(url, "://");
-
-    host = host ? host + 3 : url;
-    return (int)(host - url + (ptrdiff_t)strcspn(host, "/?#"));
-}
-
-/* libcurl's TLS is the program's own OpenSSL, which may have been left without algorithms. */
-static bool program_has_no_default_provider(void)
-{
-    EVP_MD *digest = EVP_MD_fetch(NULL, "SHA256", NULL);
-
-    EVP_MD_free(digest);
-    return !digest;
-}
-
-static int explain_failure(CURLcode code, const char *detail, const struct http_request *request,
-        const struct exchange *exchange, struct aliyun_iot_error **error)
-{
-    enum aliyun_iot_reason reason = reason_of(code, exchange);
-
-    if (reason == ALIYUN_IOT_REASON_OUT_OF_MEMORY)
-        return error_set_out_of_memory(error);
-    if (reason == ALIYUN_IOT_REASON_UNREACHABLE && program_has_no_default_provider())
-        return error_set(error, ALIYUN_IOT_REASON_INTERNAL,
-                "%.*s: TLS has no algorithms in this program; activate OpenSSL's default provider "
-                "in openssl.cnf, before aliyun-iot",
-                origin_size(request->url), request->url);
-    if (exchange->too_large || code == CURLE_FILESIZE_EXCEEDED)
-        detail = "the answer is larger than 256 KiB";
-    return error_set(error, reason, "%.*s: %s%s", origin_size(request->url), request->url,
-            *detail ? detail : curl_easy_strerror(code), advice_for(reason));
 }
 
 /* The result of the transfer that has just ended. */
@@ -377,91 +232,160 @@ static CURLcode transfer_result(CURLM *multi)
                                                    : CURLE_ABORTED_BY_CALLBACK;
 }
 
-/* As curl_easy_perform() does it, but outside of the gate while there is nothing but to wait. */
-static CURLcode transfer(const struct connection *connection)
+/* How long to wait for the network now; 0: what a kept connection is given is used up. */
+static int64_t poll_ms(const struct exchange *exchange)
 {
-    CURLM *multi = connection->multi;
-    CURLMcode code = curl_multi_add_handle(multi, connection->curl);
-    CURLcode result;
+    int64_t left_ms = exchange->on_kept ? deadline_left_ms(exchange->kept_deadline) : POLL_MAX_MS;
+
+    return left_ms < POLL_MAX_MS ? left_ms : POLL_MAX_MS;
+}
+
+/* As curl_easy_perform() does it, but outside the gate of process.h while it waits. */
+static CURLcode run_transfer(struct exchange *exchange)
+{
+    CURLM *multi = exchange->connection->multi;
+    CURLMcode code = CURLM_OK;
     int running = 1;
 
-    while (code == CURLM_OK && !background_stopping()) {
+    while (code == CURLM_OK) {
+        int64_t wait_ms;
+
         code = curl_multi_perform(multi, &running);
         if (code != CURLM_OK || running == 0)
             break;
-        background_leave_gate();
-        code = curl_multi_poll(multi, NULL, 0, POLL_MAX, NULL);
-        background_enter_gate();
+        wait_ms = poll_ms(exchange);
+        if (wait_ms == 0) {
+            exchange->failure.detail = "no answer on a connection kept from an earlier call";
+            return CURLE_OPERATION_TIMEDOUT;
+        }
+        code = WAIT_OUTSIDE(curl_multi_poll(multi, NULL, 0, (int)wait_ms, NULL));
     }
-    result = code == CURLM_OK ? transfer_result(multi) : CURLE_OUT_OF_MEMORY;
-    curl_multi_remove_handle(multi, connection->curl);
+    return code == CURLM_OK ? transfer_result(multi) : CURLE_OUT_OF_MEMORY;
+}
+
+static CURLcode transfer(struct exchange *exchange)
+{
+    struct http_connection *connection = exchange->connection;
+    CURLcode result = CURLE_OUT_OF_MEMORY;
+
+    if (curl_multi_add_handle(connection->multi, connection->curl) == CURLM_OK)
+        result = run_transfer(exchange);
+    curl_multi_remove_handle(connection->multi, connection->curl);
     return result;
 }
 
-static int perform(struct http_client *client, struct connection *connection,
-        const struct http_request *request, struct http_answer *answer,
+/* What libcurl says of a header beyond its own limit, which it keeps in memory whole. */
+static bool is_beyond_libcurls_limit(CURLcode code)
+{
+    enum { TOO_LARGE = 100 /* CURLE_TOO_LARGE, which curl.h has from 8.6 on */ };
+
+    return code == CURLE_OUT_OF_MEMORY || (int)code == TOO_LARGE;
+}
+
+static int perform(struct exchange *exchange, const struct http_request *request,
         struct aliyun_iot_error **error)
 {
     CLEANUP(slist_free) struct curl_slist *headers = make_headers(request);
-    struct exchange exchange = {.answer = answer};
-    char detail[CURL_ERROR_SIZE] = "";
+    CLEANUP(slist_free)
+    struct curl_slist *names = process_lacks_threads() ? http_names_resolve(request->url) : NULL;
+    struct http_connection *connection = exchange->connection;
     CURL *curl = connection->curl;
-    CURLcode code;
+    curl_off_t name_lookup_us = 0;
 
-    if (!headers || !set_request_options(curl, client->settings, request, headers) ||
-            curl_easy_setopt(curl, CURLOPT_WRITEDATA, &exchange) != CURLE_OK ||
-            curl_easy_setopt(curl, CURLOPT_HEADERDATA, &exchange) != CURLE_OK ||
-            curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail) != CURLE_OK)
+    exchange->failure.detail = exchange->detail;
+    if (!headers || !set_common_options(curl, exchange) ||
+            !set_request_options(
+                    curl, &connection->client->options, request, exchange->left_ms, headers) ||
+            curl_easy_setopt(curl, CURLOPT_RESOLVE, names) != CURLE_OK ||
+            curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, exchange->detail) != CURLE_OK)
         return error_set_out_of_memory(error);
     ERR_set_mark();
-    code = transfer(connection);
-    /* The handle outlives these: the list, and detail on this stack. */
+    exchange->failure.code = transfer(exchange);
+    exchange->failure.unresolved =
+            curl_easy_getinfo(curl, CURLINFO_NAMELOOKUP_TIME_T, &name_lookup_us) == CURLE_OK &&
+            name_lookup_us == 0;
+    if (exchange->sent && is_beyond_libcurls_limit(exchange->failure.code)) {
+        exchange->failure.unusable = true;
+        exchange->failure.detail = "a header of the answer is too long, or memory ran out";
+    }
+    /* The handle outlives these: the list, the body and the buffer. */
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, NULL);
+    curl_easy_setopt(curl, CURLOPT_RESOLVE, NULL);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, NULL);
-    if (code != CURLE_OK)
-        explain_failure(code, detail, request, &exchange, error);
+    if (exchange->failure.code != CURLE_OK)
+        http_failure_explain(&exchange->failure, request->url, error);
     ERR_pop_to_mark();
-    if (code != CURLE_OK)
+    if (exchange->failure.code != CURLE_OK)
         return 0;
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &exchange->answer->status);
     return 1;
+}
+
+/*
+ * A connection on which anything failed is closed, so that the next exchange does not meet it.
+ * After a time-out all idle ones are closed too, since what silenced this one may have silenced
+ * them. Plain HTTP stays inside the machine, where a new connection costs nothing; keeping it would
+ * push out one that took a TLS handshake.
+ */
+static void end_connection(
+        const struct exchange *exchange, const struct http_request *request, bool done)
+{
+    struct http_client *client = exchange->connection->client;
+
+    if (done && !request->plain_http_allowed)
+        http_connection_give_back(exchange->connection);
+    else
+        http_connection_close(exchange->connection);
+    if (!request->plain_http_allowed && exchange->failure.code == CURLE_OPERATION_TIMEDOUT)
+        http_client_close_idle(client);
+}
+
+static bool begin(struct exchange *exchange, struct http_client *client,
+        const struct http_request *request, struct http_answer *answer)
+{
+    exchange->answer = answer;
+    answer->body = BUF_MEM_new();
+    if (!answer->body)
+        return false;
+    exchange->connection = request->plain_http_allowed || request->new_connection
+                                   ? http_connection_new(client)
+                                   : http_connection_take(client);
+    return exchange->connection != NULL;
 }
 
 int http_exchange(struct http_client *client, const struct http_request *request,
         struct http_answer *answer, struct aliyun_iot_error **error)
 {
     int64_t begun = monotonic_milliseconds();
-    struct connection *connection;
+    struct exchange exchange = {.left_ms = request->deadline - begun};
     int done;
 
-    *answer = (struct http_answer){.date = -1, .retry_after = -1};
-    if (deadline_left(request->deadline) == 0)
-        return error_set(error, ALIYUN_IOT_REASON_TIMEOUT, "%.*s: no time was left to ask%s",
-                origin_size(request->url), request->url, advice_for(ALIYUN_IOT_REASON_TIMEOUT));
+    *answer = (struct http_answer){.date_s = -1, .retry_after_ms = -1};
+    if (exchange.left_ms <= 0) {
+        exchange.failure = (struct http_failure){
+                .code = CURLE_OPERATION_TIMEDOUT, .detail = "no time was left to ask"};
+        return http_failure_explain(&exchange.failure, request->url, error);
+    }
+    exchange.kept_deadline = begun + (exchange.left_ms + 1) / 2;
     pthread_once(&global_once, global_init);
-    if (global_state != CURLE_OK)
-        return error_set(error, ALIYUN_IOT_REASON_INTERNAL, "libcurl cannot be initialised: %s",
-                curl_easy_strerror(global_state));
-    connection = take_connection(client);
-    answer->body = BUF_MEM_new();
-    if (!connection || !answer->body) {
+    if (global_state != CURLE_OK) {
+        exchange.failure = (struct http_failure){
+                .code = global_state, .detail = "libcurl cannot be initialised"};
+        return http_failure_explain(&exchange.failure, request->url, error);
+    }
+    if (!begin(&exchange, client, request, answer)) {
         http_answer_release(answer);
-        if (connection)
-            connection_free(connection);
         return error_set_out_of_memory(error);
     }
-    done = perform(client, connection, request, answer, error);
-    trace(client->settings, TRACE_DEBUG, "http method=%s origin=%.*s status=%ld bytes=%zu ms=%lld",
-            request->method, origin_size(request->url), request->url, answer->status,
-            answer->body->length, (long long)(monotonic_milliseconds() - begun));
-    if (done) {
-        give_back_connection(client, connection);
-    } else {
-        /* Whatever went wrong on that connection, the next call does not meet it. */
-        connection_free(connection);
+    done = perform(&exchange, request, error);
+    trace(client->options.trace, TRACE_DEBUG,
+            "http method=%s origin=%.*s status=%ld bytes=%zu ms=%lld", request->method,
+            url_origin_size(request->url), request->url, answer->status, answer->body->length,
+            (long long)(monotonic_milliseconds() - begun));
+    end_connection(&exchange, request, done);
+    if (!done)
         http_answer_release(answer);
-    }
     return done;
 }
 
@@ -469,62 +393,4 @@ void http_answer_release(struct http_answer *answer)
 {
     BUF_MEM_free(answer->body);
     answer->body = NULL;
-}
-
-struct http_client *http_client_new(const struct settings *settings)
-{
-    struct http_client *client = calloc(1, sizeof(*client));
-
-    if (!client)
-        return NULL;
-    client->settings = settings;
-    pthread_mutex_init(&client->lock, NULL);
-    return client;
-}
-
-void http_client_free(struct http_client *client)
-{
-    if (!client)
-        return;
-    while (client->idle) {
-        struct connection *connection = take(client->idle);
-
-        client->idle = connection->next;
-        connection_free(connection);
-    }
-    pthread_mutex_destroy(&client->lock);
-    free(client);
-}
-
-void http_client_lock(struct http_client *client)
-{
-    pthread_mutex_lock(&client->lock);
-}
-
-void http_client_unlock(struct http_client *client)
-{
-    pthread_mutex_unlock(&client->lock);
-}
-
-/*
- * Every socket is turned into /dev/null under its old number: closing the handle then sends the
- * TLS farewell nowhere, and the parent's connection lives on.
- */
-void http_client_forked(struct http_client *client)
-{
-    int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-    while (client->idle) {
-        struct connection *connection = take(client->idle);
-
-        client->idle = connection->next;
-        for (size_t index = 0; index < SOCKETS_MAX; index++)
-            if (connection->sockets[index] >= 0 && nowhere >= 0)
-                dup3(nowhere, connection->sockets[index], O_CLOEXEC);
-        if (nowhere >= 0)
-            connection_free(connection);
-    }
-    client->idle_count = 0;
-    if (nowhere >= 0)
-        close(nowhere);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "material.h"
+#include "cloud/material.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -9,13 +9,14 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
-#include "../buffer.h"
-#include "../cryptography.h"
+#include "base/buffer.h"
+#include "base/cryptography.h"
+
+#define DASHES "-----"
 
 enum { CERTIFICATES_MAX = 16 };
 
 DEFINE_CLEANUP(BIO *, BIO_free_all);
-DEFINE_CLEANUP(X509 *, X509_free);
 DEFINE_CLEANUP(OSSL_DECODER_CTX *, OSSL_DECODER_CTX_free);
 DEFINE_CLEANUP(EVP_ENCODE_CTX *, EVP_ENCODE_CTX_free);
 
@@ -33,35 +34,67 @@ static void block_release(struct block *block)
     *block = (struct block){0};
 }
 
-static int bad_answer(struct aliyun_iot_error **error, const char *field, const char *problem)
+static int refuse_field(struct aliyun_iot_error **error, const char *field, const char *problem)
 {
     return error_set(error, ALIYUN_IOT_REASON_BAD_ANSWER, "the answer's %s %s", field, problem);
 }
 
-/* A copy of text in which a literal \n or \r\n stands as the line break it means. */
-static BUF_MEM *unescape(const char *text)
+/* Text with room for all that is appended, and whether a new line begins before the next character.
+ */
+struct lines {
+    BUF_MEM *text;
+    bool new_line;
+};
+
+static void append_character(struct lines *lines, char character)
+{
+    BUF_MEM *text = lines->text;
+
+    if (lines->new_line && character != '\n' && text->length > 0 &&
+            text->data[text->length - 1] != '\n')
+        text->data[text->length++] = '\n';
+    lines->new_line = false;
+    text->data[text->length++] = character;
+}
+
+/*
+ * A copy of text with the line breaks that it means: a literal \n or \r\n stands for one, a blank
+ * too, and there is one before and after each BEGIN and END line, which alone may have blanks.
+ * Nothing makes an empty line that was not there: that would end the headers which PEM may have.
+ */
+static BUF_MEM *restore_line_breaks(const char *text)
 {
     CLEANUP(BUF_MEM_free) BUF_MEM *plain = BUF_MEM_new();
-    size_t size = strlen(text), length = 0;
+    struct lines lines = {.text = plain};
+    bool in_marker = false; /* between the dashes of a BEGIN or END line */
 
-    if (!plain || !BUF_MEM_grow_clean(plain, size + 1))
+    if (!plain || !BUF_MEM_grow_clean(plain, 2 * strlen(text) + 1))
         return NULL;
-    while (*text) {
-        if (text[0] == '\\' && (text[1] == 'n' || text[1] == 'r')) {
-            /* A blank line would end the headers that PEM may have: one break, not two. */
-            if (text[1] == 'n')
-                plain->data[length++] = '\n';
-            text += 2;
+    plain->length = 0;
+    for (; *text; text++) {
+        if (strncmp(text, DASHES, strlen(DASHES)) == 0) {
+            lines.new_line = lines.new_line || !in_marker;
+            for (size_t dash = 0; dash < strlen(DASHES); dash++)
+                append_character(&lines, '-');
+            text += strlen(DASHES) - 1;
+            lines.new_line = in_marker;
+            in_marker = !in_marker;
+        } else if (text[0] == '\\' && (text[1] == 'n' || text[1] == 'r')) {
+            in_marker = false;
+            if (*++text == 'n')
+                append_character(&lines, '\n');
+        } else if (!in_marker && strchr(" \t\r", *text)) {
+            lines.new_line = true;
         } else {
-            plain->data[length++] = *text++;
+            in_marker = in_marker && *text != '\n';
+            append_character(&lines, *text);
         }
     }
-    plain->data[length] = '\0';
-    plain->length = length;
+    plain->data[plain->length] = '\0';
     return take(plain);
 }
 
-static int decode_base64(const char *field, const BUF_MEM *text, struct block *block,
+static int decode_bare_base64(const char *field, const BUF_MEM *text, struct block *block,
         struct aliyun_iot_error **error)
 {
     CLEANUP(EVP_ENCODE_CTX_free) EVP_ENCODE_CTX *decoder = EVP_ENCODE_CTX_new();
@@ -75,7 +108,7 @@ static int decode_base64(const char *field, const BUF_MEM *text, struct block *b
     if (EVP_DecodeUpdate(decoder, block->der, &size, (const unsigned char *)text->data,
                 (int)text->length) < 0 ||
             EVP_DecodeFinal(decoder, block->der + size, &rest) < 0 || size + rest == 0)
-        return bad_answer(error, field, "is neither PEM nor base64");
+        return refuse_field(error, field, "is neither PEM nor base64");
     /* The tail was never written; what was decoded is all there is to cleanse. */
     block->size = size + rest;
     return 1;
@@ -91,12 +124,12 @@ static int next_pem_block(
     if (!PEM_read_bio(bio, &block->label, &header, &block->der, &block->size)) {
         if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
             return -1;
-        return bad_answer(error, field, "is broken PEM");
+        return refuse_field(error, field, "is broken PEM");
     }
     encrypted = header && *header;
     OPENSSL_free(header);
     if (encrypted)
-        return bad_answer(error, field, "is encrypted PEM, which has no place in an answer");
+        return refuse_field(error, field, "is encrypted PEM, which has no place in an answer");
     return 1;
 }
 
@@ -109,9 +142,9 @@ static int append_certificate(STACK_OF(X509) *certificates, const struct block *
     if (!certificate)
         return error_set_out_of_memory(error);
     if (!d2i_X509(&certificate, &place, block->size) || place != block->der + block->size)
-        return bad_answer(error, "Certificate", "is not an X.509 certificate");
+        return refuse_field(error, "Certificate", "is not an X.509 certificate");
     if (sk_X509_num(certificates) >= CERTIFICATES_MAX)
-        return bad_answer(error, "Certificate", "holds more than 16 certificates");
+        return refuse_field(error, "Certificate", "holds more than 16 certificates");
     if (!sk_X509_push(certificates, certificate))
         return error_set_out_of_memory(error);
     certificate = NULL;
@@ -159,12 +192,12 @@ static int set_key(const struct target *target, const struct block *block, OSSL_
         struct aliyun_iot_error **error)
 {
     if (*target->key)
-        return bad_answer(error, "PrivateKey", "holds more than one key");
+        return refuse_field(error, "PrivateKey", "holds more than one key");
     if (block->label && strcmp(block->label, PEM_STRING_PKCS8) == 0)
-        return bad_answer(error, "PrivateKey", "is encrypted");
+        return refuse_field(error, "PrivateKey", "is encrypted");
     *target->key = decode_key(block, sk_X509_value(target->certificates, 0), context);
     if (!*target->key)
-        return bad_answer(error, "PrivateKey", "is not a private key that OpenSSL can read");
+        return refuse_field(error, "PrivateKey", "is not a private key that OpenSSL can read");
     return 1;
 }
 
@@ -180,7 +213,7 @@ static int take_block(const struct target *target, const struct block *block, OS
         return set_key(target, block, context, error);
     }
     if (label && strcmp(label, PEM_STRING_X509) != 0 && strcmp(label, PEM_STRING_X509_OLD) != 0)
-        return bad_answer(error, target->field, "holds a PEM block that is no certificate");
+        return refuse_field(error, target->field, "holds a PEM block that is no certificate");
     return append_certificate(target->certificates, block, context, error);
 }
 
@@ -207,23 +240,23 @@ static int read_pem(const struct target *target, const BUF_MEM *text, OSSL_LIB_C
 static int read_field(const struct target *target, const char *text, OSSL_LIB_CTX *context,
         struct aliyun_iot_error **error)
 {
-    CLEANUP(BUF_MEM_free) BUF_MEM *plain = unescape(text);
+    CLEANUP(BUF_MEM_free) BUF_MEM *plain = restore_line_breaks(text);
     struct block block = {0};
     int done;
 
     if (!plain)
         return error_set_out_of_memory(error);
     if (plain->length > INT_MAX)
-        return bad_answer(error, target->field, "is too long");
+        return refuse_field(error, target->field, "is too long");
     if (strstr(plain->data, "-----BEGIN "))
         return read_pem(target, plain, context, error);
-    done = decode_base64(target->field, plain, &block, error) &&
+    done = decode_bare_base64(target->field, plain, &block, error) &&
            take_block(target, &block, context, error);
     block_release(&block);
     return done;
 }
 
-static struct aliyun_iot_identity *parse(const char *certificate, const char *private_key,
+static struct aliyun_iot_identity *parse_material(const char *certificate, const char *private_key,
         const char *serial_number, const char *request_id, struct aliyun_iot_error **error)
 {
     CLEANUP(certificates_free) STACK_OF(X509) *certificates = sk_X509_new_null();
@@ -242,7 +275,10 @@ static struct aliyun_iot_identity *parse(const char *certificate, const char *pr
                     error))
         return NULL;
     if (sk_X509_num(certificates) == 0 || !key) {
-        bad_answer(error, key ? "Certificate" : "PrivateKey", "is empty");
+        if (key)
+            refuse_field(error, "Certificate", "is PEM without a certificate");
+        else
+            refuse_field(error, "PrivateKey", "is PEM without a private key");
         return NULL;
     }
     return identity_new(certificates, key, serial_number, request_id, error);
@@ -254,7 +290,7 @@ struct aliyun_iot_identity *material_parse(const char *certificate, const char *
     struct aliyun_iot_identity *identity;
 
     ERR_set_mark();
-    identity = parse(certificate, private_key, serial_number, request_id, error);
+    identity = parse_material(certificate, private_key, serial_number, request_id, error);
     ERR_pop_to_mark();
     return identity;
 }

@@ -6,9 +6,9 @@
 #ifndef OPENAPI_H
 #define OPENAPI_H
 
-#include "credentials.h"
-#include "http.h"
-#include "json.h"
+#include "base/json.h"
+#include "cloud/credentials/credentials.h"
+#include "cloud/http.h"
 
 struct openapi_parameter {
     const char *name;
@@ -16,21 +16,22 @@ struct openapi_parameter {
 };
 
 /*
- * What a caller may want to say on the way. Any function may be NULL; context is theirs. They are
- * called on the calling thread.
+ * Functions of the caller that a call uses. Any of them may be NULL. They are called on the calling
+ * thread with context.
  */
 struct openapi_hooks {
     void *context;
-    /* Gives the credentials for a try; NULL function: the call is not signed. */
+    /* Returns the credentials for a try. If this function is NULL, the call is not signed. */
     struct credentials *(*credentials)(
             void *context, int64_t deadline, struct aliyun_iot_error **error);
     /* The service rejected these credentials as expired. */
     void (*rejected)(void *context, const struct credentials *credentials);
-    /* Waits until the account's quota has room for one call with these credentials. */
-    int (*admit)(void *context, const struct credentials *credentials, int64_t deadline,
-            struct aliyun_iot_error **error);
-    /* The service throttled a call all the same. */
-    void (*throttled)(void *context, const struct credentials *credentials);
+    /* Waits until the account's quota has room for one call. */
+    int (*admit)(void *context, int64_t deadline, struct aliyun_iot_error **error);
+    /* The service throttled a call although admit() had let it through. */
+    void (*throttled)(void *context);
+    /* The service does not know this AccessKey. Returns whether there are other credentials now. */
+    bool (*reread)(void *context, const struct credentials *credentials, int64_t deadline);
 };
 
 struct openapi_call {
@@ -40,6 +41,7 @@ struct openapi_call {
     const struct openapi_parameter *parameters;
     size_t parameter_count;
     enum signature_kind signature;
+    const char *secret;                /* a parameter's value that no message may show; or NULL */
     const struct openapi_hooks *hooks; /* NULL: none, so the call is not signed */
     int64_t deadline;                  /* see deadline.h: for all tries together */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "openapi_error.h"
+#include "cloud/openapi_error.h"
 
 #include <fnmatch.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
     "the instance ID must be given (?instance=ID, or instance-id in aliyun-iot.conf), and left "   \
     "out for the public instance; check region too"
 
-/* The first that fits counts. */
+/* The first pattern that matches counts. */
 static const struct openapi_code codes[] = {
         {"Throttling*", ALIYUN_IOT_REASON_THROTTLED, RETRY_THROTTLED, SLOWER},
         {"*RateLimit*", ALIYUN_IOT_REASON_THROTTLED, RETRY_THROTTLED, SLOWER},
@@ -27,10 +27,10 @@ static const struct openapi_code codes[] = {
                 "the security token is wrong or has expired: get a new one"},
         {"MissingSecurityToken", ALIYUN_IOT_REASON_BAD_CREDENTIALS, RETRY_NEVER,
                 "this AccessKey is temporary: its security token must be set too"},
-        {"SignatureDoesNotMatch", ALIYUN_IOT_REASON_BAD_CREDENTIALS, RETRY_NEVER,
+        {"SignatureDoesNotMatch", ALIYUN_IOT_REASON_BAD_CREDENTIALS, RETRY_REREAD,
                 "the AccessKey secret is wrong"},
         {"IncompleteSignature", ALIYUN_IOT_REASON_BAD_CREDENTIALS, RETRY_NEVER, CHECK_KEY},
-        {"InvalidAccessKeyId*", ALIYUN_IOT_REASON_BAD_CREDENTIALS, RETRY_NEVER, CHECK_KEY},
+        {"InvalidAccessKeyId*", ALIYUN_IOT_REASON_BAD_CREDENTIALS, RETRY_REREAD, CHECK_KEY},
 
         {"Forbidden*", ALIYUN_IOT_REASON_REFUSED, RETRY_NEVER, GRANT},
         {"NoPermission*", ALIYUN_IOT_REASON_REFUSED, RETRY_NEVER, GRANT},

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the Codes of the service mean: one table from a Code to a class of error, whether to try
- * again, and what a person can do.
+ * What the service's error codes mean. For each code, a table has the reason of the error, whether
+ * to try again, and advice for the user.
  */
 #ifndef OPENAPI_ERROR_H
 #define OPENAPI_ERROR_H
 
-#include "../error.h"
+#include "base/error.h"
 
 enum openapi_retry {
     RETRY_NEVER,
     RETRY_LATER,       /* after a pause */
     RETRY_THROTTLED,   /* after a pause, and tell the quota */
-    RETRY_CLOCK,       /* once, with the offset that the answer's Date shows */
+    RETRY_CLOCK,       /* once, with the clock of the answer's Date */
     RETRY_CREDENTIALS, /* once, with refreshed credentials */
+    RETRY_REREAD,      /* once, if the source has other credentials now */
 };
 
 struct openapi_code {
@@ -23,7 +24,7 @@ struct openapi_code {
     const char *advice; /* what to do, or NULL */
 };
 
-/* The table's line for a Code; for one that it does not know, a line of class SERVICE. */
+/* The table's line for a code. An unknown code gets a line whose reason is SERVICE. */
 const struct openapi_code *openapi_code_find(const char *code);
 
 #endif

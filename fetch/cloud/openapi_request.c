@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "openapi_request.h"
+#include "cloud/openapi_request.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "signature.h"
+#include "base/text.h"
+#include "base/url.h"
+#include "cloud/signature.h"
 
 enum {
     DATE_SIZE = sizeof("0000-00-00T00:00:00Z"),
@@ -14,7 +16,7 @@ enum {
     COMMON_PARAMETERS_MAX = 9 /* of the RPC style: Action to SecurityToken */
 };
 
-/* What makes each try's signature its own. */
+/* What differs in each try, so that no two signatures are the same. */
 struct stamp {
     char date[DATE_SIZE];
     char nonce[NONCE_SIZE];
@@ -26,15 +28,11 @@ static int make_stamp(struct stamp *stamp, int64_t now, struct aliyun_iot_error 
     time_t seconds = (time_t)now;
     struct tm broken;
 
-    /* The kernel's, since a generator of OpenSSL's takes longer to set up than all the rest. */
+    /* The kernel's generator: it takes OpenSSL longer to set up its own than to do all the rest. */
     if (getentropy(random, sizeof(random)) != 0)
         return error_set(error, ALIYUN_IOT_REASON_INTERNAL,
                 "the kernel gave no random number for the nonce");
-    for (size_t index = 0; index < sizeof(random); index++) {
-        stamp->nonce[2 * index] = "0123456789abcdef"[random[index] >> 4];
-        stamp->nonce[2 * index + 1] = "0123456789abcdef"[random[index] & 15];
-    }
-    stamp->nonce[NONCE_SIZE - 1] = '\0';
+    text_write_hexadecimal(stamp->nonce, random, sizeof(random));
     if (!gmtime_r(&seconds, &broken) ||
             strftime(stamp->date, DATE_SIZE, "%Y-%m-%dT%H:%M:%SZ", &broken) == 0)
         return error_set(error, ALIYUN_IOT_REASON_CLOCK, "this machine's clock is far off");
@@ -72,12 +70,15 @@ static inline void free_pairs(struct signature_pair *pairs)
 }
 DEFINE_CLEANUP(struct signature_pair *, free_pairs);
 
-/* https://host:port to host:port: what curl sends as Host, whose default port it leaves out. */
+/*
+ * https://host:port to host:port. It is sent as the Host header too, because libcurl's own may
+ * differ from what was signed: it writes the address 127.1 as 127.0.0.1.
+ */
 static const char *host_of(const char *endpoint)
 {
-    const char *host = strstr(endpoint, "://");
+    struct url url;
 
-    return host ? host + 3 : endpoint;
+    return url_split(endpoint, &url) ? url.host : endpoint;
 }
 
 static int make_acs3(struct openapi_request *request, const struct openapi_call *call,
@@ -103,7 +104,7 @@ static int make_acs3(struct openapi_request *request, const struct openapi_call 
             {"x-acs-date", stamp->date},
             {"x-acs-signature-nonce", stamp->nonce},
             {"x-acs-content-sha256", digest->data},
-            /* With a temporary key both stand in headers of their own, and are signed. */
+            /* The id and token of a temporary AccessKey are headers too, and are signed. */
             {"x-acs-accesskey-id", credentials->security_token ? credentials->access_key_id : NULL},
             {"x-acs-security-token", credentials->security_token},
     };
@@ -117,13 +118,13 @@ static int make_acs3(struct openapi_request *request, const struct openapi_call 
             !buffer_append_format(request->url, "/?%s", query->data))
         return error_set_out_of_memory(error);
     for (size_t index = 0; index < header_count; index++)
-        if (headers[index].value && strcmp(headers[index].name, "host") != 0 &&
+        if (headers[index].value &&
                 !append_header_line(request, headers[index].name, headers[index].value, error))
             return 0;
     return append_header_line(request, "Authorization", authorization->data, error);
 }
 
-/* The signed form, or without credentials the same form unsigned, as AssumeRoleWithOIDC is sent. */
+/* Without credentials, the request is not signed, as for AssumeRoleWithOIDC. */
 static int make_rpc(struct openapi_request *request, const struct openapi_call *call,
         const struct credentials *credentials, const struct stamp *stamp,
         struct aliyun_iot_error **error)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One signed request of an OpenAPI call, as it goes to http_exchange(). */
+/* The request of one try of an OpenAPI call, signed, for http_exchange(). */
 #ifndef OPENAPI_REQUEST_H
 #define OPENAPI_REQUEST_H
 
-#include "../buffer.h"
-#include "openapi.h"
+#include "base/buffer.h"
+#include "cloud/openapi.h"
 
 enum { REQUEST_HEADERS_MAX = 16 };
 
@@ -16,7 +16,7 @@ struct openapi_request {
 };
 
 /*
- * Makes the request, newly dated and with a fresh nonce.
+ * Makes a request with the date now and a new nonce.
  * credentials: NULL for an unsigned call. now: seconds since 1970 by the service's clock.
  * Returns 1, or 0 with *error set; request is to be released by openapi_request_release() either
  * way.

@@ -3,23 +3,17 @@
 #ifndef QUERY_DEVICE_CERT_H
 #define QUERY_DEVICE_CERT_H
 
-#include "../identity.h"
-#include "openapi.h"
-
-struct device_query {
-    const char *endpoint; /* "https://host[:port]" */
-    const char *product_key;
-    const char *device_name;
-    const char *instance_id; /* NULL: the public instance */
-    int64_t deadline;
-};
+#include "base/device.h"
+#include "base/identity.h"
+#include "cloud/openapi.h"
 
 /*
- * Asks the service, and again while it is still generating the certificate, until the deadline.
- * Returns the identity's first reference; or NULL with *error set, the RequestId in its message.
+ * Calls the service, and calls it again while it is still generating the certificate, until the
+ * deadline. Returns the identity's first reference; or NULL with *error set, whose message has the
+ * RequestId.
  */
 struct aliyun_iot_identity *query_device_cert(struct http_client *http,
         const struct settings *settings, const struct openapi_hooks *hooks,
-        const struct device_query *query, struct aliyun_iot_error **error);
+        const struct device *device, int64_t deadline, struct aliyun_iot_error **error);
 
 #endif

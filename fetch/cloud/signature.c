@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "signature.h"
+#include "cloud/signature.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -9,26 +9,28 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
-#include "../cryptography.h"
+#include "base/cryptography.h"
+#include "base/text.h"
 
-static int compare_names(const void *left, const void *right)
+static int compare_pairs(const void *left, const void *right)
 {
     return strcmp(((const struct signature_pair *)left)->name,
             ((const struct signature_pair *)right)->name);
 }
 
-static void sort(struct signature_pair *pairs, size_t count)
+static void sort_pairs(struct signature_pair *pairs, size_t count)
 {
     if (count > 1)
-        qsort(pairs, count, sizeof(*pairs), compare_names);
+        qsort(pairs, count, sizeof(*pairs), compare_pairs);
 }
 
+/* At most EVP_MAX_MD_SIZE bytes. */
 static bool append_hexadecimal(BUF_MEM *text, const unsigned char *bytes, size_t size)
 {
-    for (size_t index = 0; index < size; index++)
-        if (!buffer_append_format(text, "%02x", bytes[index]))
-            return false;
-    return true;
+    char digits[2 * EVP_MAX_MD_SIZE + 1];
+
+    text_write_hexadecimal(digits, bytes, size);
+    return buffer_append_text(text, digits);
 }
 
 int signature_canonical_query(struct signature_pair *parameters, size_t count, BUF_MEM *query,
@@ -36,7 +38,7 @@ int signature_canonical_query(struct signature_pair *parameters, size_t count, B
 {
     const char *separator = "";
 
-    sort(parameters, count);
+    sort_pairs(parameters, count);
     for (size_t index = 0; index < count; index++) {
         if (!parameters[index].value)
             continue;
@@ -84,7 +86,7 @@ static int compute_hmac(const char *digest, const char *key, const BUF_MEM *mess
     return 1;
 }
 
-/* "name;name": the headers that are signed. */
+/* Appends "name;name": the names of the headers that are signed. */
 static bool append_signed_names(
         BUF_MEM *text, const struct signature_pair *headers, size_t header_count)
 {
@@ -110,7 +112,7 @@ static bool append_header_lines(
     return true;
 }
 
-static const char *header_value(
+static const char *find_header(
         const struct signature_pair *headers, size_t header_count, const char *name)
 {
     for (size_t index = 0; index < header_count; index++)
@@ -133,7 +135,7 @@ int signature_acs3(const char *method, const char *path, struct signature_pair *
         return error_set_out_of_memory(error);
     if (!signature_canonical_query(parameters, parameter_count, query, error))
         return 0;
-    sort(headers, header_count);
+    sort_pairs(headers, header_count);
     if (!buffer_append_format(request, "%s\n%s\n", method, path) ||
             !buffer_append(request, query->data, query->length) ||
             !buffer_append_text(request, "\n") ||
@@ -141,7 +143,7 @@ int signature_acs3(const char *method, const char *path, struct signature_pair *
             !buffer_append_text(request, "\n") ||
             !append_signed_names(request, headers, header_count) ||
             !buffer_append_format(
-                    request, "\n%s", header_value(headers, header_count, "x-acs-content-sha256")) ||
+                    request, "\n%s", find_header(headers, header_count, "x-acs-content-sha256")) ||
             !buffer_append_text(to_sign, "ACS3-HMAC-SHA256\n"))
         return error_set_out_of_memory(error);
     if (!append_digest(to_sign, request->data, request->length, error) ||

@@ -10,8 +10,8 @@
 
 #include <stddef.h>
 
-#include "../buffer.h"
-#include "../error.h"
+#include "base/buffer.h"
+#include "base/error.h"
 
 /* A query or form parameter, or a header: neither side encoded; NULL value: not sent. */
 struct signature_pair {
@@ -31,7 +31,7 @@ int signature_acs3(const char *method, const char *path, struct signature_pair *
         const char *access_key_id, const char *access_key_secret, BUF_MEM *query,
         BUF_MEM *authorization, struct aliyun_iot_error **error);
 
-/* The hexadecimal SHA-256 of a body, for x-acs-content-sha256, appended to digest. */
+/* Appends the hexadecimal SHA-256 of a body to digest, for the header x-acs-content-sha256. */
 int signature_acs3_body_digest(
         const char *body, size_t size, BUF_MEM *digest, struct aliyun_iot_error **error);
 
@@ -45,7 +45,7 @@ int signature_rpc(const char *method, struct signature_pair *parameters, size_t 
         const char *access_key_secret, BUF_MEM *query, BUF_MEM *signature,
         struct aliyun_iot_error **error);
 
-/* The parameters sorted by name, encoded and joined: what both signatures begin with. */
+/* Sorts the parameters by name, encodes and joins them. Both signatures are made from this. */
 int signature_canonical_query(struct signature_pair *parameters, size_t count, BUF_MEM *query,
         struct aliyun_iot_error **error);
 

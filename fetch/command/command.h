@@ -3,26 +3,30 @@
 #ifndef COMMAND_H
 #define COMMAND_H
 
-#include "../cleanup.h"
-
-#include <aliyun-iot/error.h>
 #include <aliyun-iot/identity.h>
+
+#include "base/error.h"
 
 /* Exit status, as the man page says. */
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-DEFINE_CLEANUP(struct aliyun_iot_error *, aliyun_iot_error_free);
 DEFINE_CLEANUP(struct aliyun_iot_identity *, aliyun_iot_identity_free);
 
-/* Each gets its own arguments, argv[0] being its name, and returns an exit status. */
+/* The subcommands. argv[0] is the name of the subcommand. They return an exit status. */
+int command_agent(int argc, char **argv);
+int command_audit(int argc, char **argv);
+int command_policy(int argc, char **argv);
 int command_show(int argc, char **argv);
 int command_pem(int argc, char **argv);
 
-/* One line on standard error. Returns EXIT_FAILED or EXIT_USAGE. */
+/* Print one line on standard error, and return EXIT_FAILED or EXIT_USAGE. */
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int fail_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The identity of a URI, and what the URI limits it to; NULL after saying why on standard error. */
+/*
+ * Resolves a URI. *object is the URI's attribute object; object may be NULL. On failure, prints why
+ * on standard error and returns NULL.
+ */
 struct aliyun_iot_identity *resolve_or_explain(const char *uri, enum aliyun_iot_object *object);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "command.h"
+#include "command/command.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -13,6 +13,11 @@ static const struct {
     const char *usage;
     const char *purpose;
 } commands[] = {
+        {"agent", command_agent, "agent status|list|metrics|evict PATTERN|reload",
+                "look at and manage an agent, as its user or root"},
+        {"audit", command_audit, "audit verify|show ...", "verify and show an agent's audit log"},
+        {"policy", command_policy, "policy check|explain|test|grant|revoke ...",
+                "check and explain what an agent allows, and grant it for a time"},
         {"show", command_show, "show URI", "resolve a device and describe its certificate"},
         {"pem", command_pem, "pem URI [-o FILE]",
                 "write a PEM identity file, which holds no secret"},
@@ -65,7 +70,7 @@ static void print_help(void)
 {
     puts("Usage: aliyun-iot COMMAND ...\n\nCommands:");
     for (size_t index = 0; index < COMMAND_COUNT; index++)
-        printf("  %-20s %s\n", commands[index].usage, commands[index].purpose);
+        printf("  %-47s %s\n", commands[index].usage, commands[index].purpose);
     puts("\nA URI is aliyun-iot:PRODUCT_KEY/DEVICE_NAME[?instance=ID][&region=ID].\n"
          "Settings are read from aliyun-iot.conf, see aliyun-iot.conf(5); the AccessKey from\n"
          "ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET or the usual profile\n"
@@ -73,7 +78,7 @@ static void print_help(void)
          "  --help, --version    this text; the version");
 }
 
-/* What was written may still wait in a buffer, and a full disk shows only now. */
+/* Writes what is still in the buffer of standard output: only now is a full disk noticed. */
 static int finish_output(int status)
 {
     if (fflush(stdout) != 0 || ferror(stdout))

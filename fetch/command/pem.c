@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The PEM identity file, for programs that only read files: the certificate chain, and a block that
- * holds the URI in the private key's place. It is written whole or not at all.
+ * Writes a PEM identity file, for programs that only read files: the certificate chain, and a block
+ * with the URI in place of the private key. The file is replaced in one step, or not at all.
  */
-#include "command.h"
+#include "command/command.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +14,8 @@
 
 #include <openssl/pem.h>
 
+#include "base/text.h"
+
 static const char identity_label[] = "ALIYUN-IOT IDENTITY";
 
 static inline void stream_close(FILE *stream)
@@ -21,7 +23,6 @@ static inline void stream_close(FILE *stream)
     fclose(stream);
 }
 DEFINE_CLEANUP(FILE *, stream_close);
-DEFINE_CLEANUP(char *, free);
 
 static int write_identity(FILE *out, const struct aliyun_iot_identity *identity, const char *uri)
 {
@@ -38,7 +39,7 @@ static int write_identity(FILE *out, const struct aliyun_iot_identity *identity,
            fflush(out) == 0;
 }
 
-/* A temporary file beside the wanted one, so that rename(2) can put it in place in one step. */
+/* Opens a temporary file in the folder of path, so that rename(2) can replace path in one step. */
 static FILE *open_beside(const char *path, char **temporary)
 {
     FILE *out;
@@ -81,7 +82,7 @@ static int write_file(const char *path, const struct aliyun_iot_identity *identi
     return fail("%s: %s", path, strerror(errno));
 }
 
-/* A device such as /dev/stdout is written to; a rename would replace it. */
+/* Writes to a device such as /dev/stdout directly, because a rename would replace the device. */
 static int write_to(const char *path, const struct aliyun_iot_identity *identity, const char *uri)
 {
     CLEANUP(stream_close) FILE *out = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "command.h"
+#include "command/command.h"
 
 #include <stdio.h>
 
@@ -55,14 +55,12 @@ static void print_key(BIO *out, const X509 *leaf, const char *key_type)
 static void print_fingerprint(BIO *out, const X509 *leaf)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
+    char text[3 * EVP_MAX_MD_SIZE];
     unsigned size = 0;
 
-    if (!X509_digest(leaf, EVP_sha256(), digest, &size))
-        return;
-    BIO_puts(out, "fingerprint:  SHA256 ");
-    for (unsigned index = 0; index < size; index++)
-        BIO_printf(out, "%s%02X", index ? ":" : "", digest[index]);
-    BIO_puts(out, "\n");
+    if (X509_digest(leaf, EVP_sha256(), digest, &size) &&
+            OPENSSL_buf2hexstr_ex(text, sizeof(text), NULL, digest, size, ':'))
+        BIO_printf(out, "fingerprint:  SHA256 %s\n", text);
 }
 
 int command_show(int argc, char **argv)

@@ -16,7 +16,7 @@ extern "C" {
 /* Classes of failure. The numbers are part of the interface and never change. */
 enum aliyun_iot_reason {
     ALIYUN_IOT_REASON_OUT_OF_MEMORY = 1,
-    ALIYUN_IOT_REASON_LIBRARY = 2,            /* libaliyun-iot missing or too old */
+    ALIYUN_IOT_REASON_LIBRARY = 2,            /* library or module missing, or of another version */
     ALIYUN_IOT_REASON_BAD_URI = 3,            /* not a well-formed aliyun-iot: URI */
     ALIYUN_IOT_REASON_BAD_SETTINGS = 4,       /* aliyun-iot.conf unreadable or wrong */
     ALIYUN_IOT_REASON_NO_CREDENTIALS = 5,     /* no source has an AccessKey */
@@ -36,7 +36,9 @@ enum aliyun_iot_reason {
     ALIYUN_IOT_REASON_CLOCK = 19,             /* this machine's clock is wrong */
     ALIYUN_IOT_REASON_REENTRANT = 20,         /* a URI needed while resolving a URI */
     ALIYUN_IOT_REASON_BAD_IDENTITY_FILE = 21, /* a broken PEM identity block */
-    ALIYUN_IOT_REASON_INTERNAL = 22           /* the system or OpenSSL failed underneath */
+    ALIYUN_IOT_REASON_INTERNAL = 22,          /* the system or OpenSSL failed underneath */
+    ALIYUN_IOT_REASON_AGENT = 23,             /* the agent is not there, or cannot be used */
+    ALIYUN_IOT_REASON_LIMITED = 24            /* a limit of the agent */
 };
 
 struct aliyun_iot_error;
@@ -54,8 +56,8 @@ const char *aliyun_iot_reason_text(enum aliyun_iot_reason reason);
  * Writes what a caller itself found wrong to the trace, as the library does with its own errors:
  * there it is seen even if the program shows nothing of it.
  *
- * settings_file: as for aliyun_iot_identity_resolve(); if they cannot be read, it is only written if
- *     ALIYUN_IOT_TRACE says where.
+ * settings_file: as for aliyun_iot_identity_resolve(); if the settings cannot be read, the message
+ *     is written only if ALIYUN_IOT_TRACE says where.
  * message: one line, without a secret.
  */
 void aliyun_iot_error_trace(const char *settings_file, const char *message);

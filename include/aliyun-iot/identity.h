@@ -47,7 +47,7 @@ int aliyun_iot_identity_resolve(const char *settings_file, const char *uri,
         struct aliyun_iot_identity **identity, enum aliyun_iot_object *object,
         struct aliyun_iot_error **error);
 
-/* Gives back a reference; NULL is ignored. The last one cleanses the key. */
+/* Gives back a reference; NULL is ignored. The last one cleanses a key that is data. */
 void aliyun_iot_identity_free(struct aliyun_iot_identity *identity);
 
 /* How many certificates the chain has: the leaf, then intermediates. At least 1. */
@@ -60,11 +60,17 @@ const unsigned char *aliyun_iot_identity_certificate(
 /* OpenSSL's name of the key's type: "RSA", "EC", "ED25519" or "ED448". */
 const char *aliyun_iot_identity_key_type(const struct aliyun_iot_identity *identity);
 
-/* The private key as PKCS#8 PrivateKeyInfo, in DER, of *size bytes. Owned by the identity. */
+/*
+ * The private key as PKCS#8 PrivateKeyInfo, in DER, of *size bytes. Owned by the identity. NULL,
+ * and *size 0, if the key is not data, because it stays where it is and signs there.
+ */
 const unsigned char *aliyun_iot_identity_key(
         const struct aliyun_iot_identity *identity, size_t *size);
 
-/* The whole key pair as the parameters that OpenSSL's own key management imports. */
+/*
+ * The whole key pair as the parameters that OpenSSL's own key management imports. Owned by the
+ * identity. NULL if the key is not data.
+ */
 const OSSL_PARAM *aliyun_iot_identity_key_parameters(const struct aliyun_iot_identity *identity);
 
 /* CertSN as the service gave it, or "". Opaque: it need not equal the certificate's serial. */

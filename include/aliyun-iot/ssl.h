@@ -22,9 +22,9 @@ extern "C" {
  * private key, all of one answer of the cloud. Resolves the URI as aliyun_iot_identity_resolve()
  * does, with the settings of aliyun-iot.conf(5), and may block as long.
  *
- * ssl_ctx: of any library context; the key belongs to that context and follows its properties. It
- *     keeps no link to the URI: call again for a certificate that was renewed. Not to be used by
- *     another thread during the call. What it has for keys of another type stays.
+ * ssl_ctx: of any library context, whose algorithms and properties are used to sign. It keeps no
+ *     link to the URI: call again for a certificate that was renewed. Not to be used by another
+ *     thread during the call. What it has for keys of another type stays.
  * uri, not NULL: aliyun-iot:[//]PRODUCT_KEY/DEVICE_NAME[?instance=ID][&region=ID]
  * Returns 1; or 0 with one error on OpenSSL's queue, its reason being one of
  * enum aliyun_iot_reason, and ssl_ctx as it was.

@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A warm URI to certificate and key, against reading the same from PEM files, in one process:
+ * What a warm URI costs, and what the same costs with PEM files, in one process:
  *
- *     bench_warm URI CERTIFICATE.pem KEY.pem ROUNDS
+ *     bench_warm OURS THEIRS ROUNDS URI CERTIFICATE.pem KEY.pem
+ *         both in turn; prints the microseconds of each round: ours, theirs
+ *     bench_warm WORK ROUNDS URI CERTIFICATE.pem KEY.pem
+ *         one alone, to count instructions
  *
- * Prints the median of each in microseconds, of runs that alternate.
+ * OURS, THEIRS and WORK are names of the table below.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/store.h>
+
+#include <aliyun-iot/ssl.h>
+
+static const char *uri, *certificate_file, *key_file;
 
 static double microseconds(void)
 {
@@ -29,7 +38,7 @@ static void give_up(const char *what)
     exit(1);
 }
 
-static void by_uri(const char *uri)
+static void load_uri(void)
 {
     OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
     X509 *certificate = NULL;
@@ -53,57 +62,108 @@ static void by_uri(const char *uri)
     EVP_PKEY_free(key);
 }
 
-static void by_file(const char *certificate_file, const char *key_file)
+static void read_certificate(void)
 {
-    BIO *certificate_bio = BIO_new_file(certificate_file, "r");
-    BIO *key_bio = BIO_new_file(key_file, "r");
-    X509 *certificate =
-            certificate_bio ? PEM_read_bio_X509(certificate_bio, NULL, NULL, NULL) : NULL;
-    EVP_PKEY *key = key_bio ? PEM_read_bio_PrivateKey(key_bio, NULL, NULL, NULL) : NULL;
+    BIO *bio = BIO_new_file(certificate_file, "r");
+    X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
 
-    if (!certificate || !key)
-        give_up("the PEM files cannot be read");
+    if (!certificate)
+        give_up(certificate_file);
     X509_free(certificate);
+    BIO_free(bio);
+}
+
+static void read_key(void)
+{
+    BIO *bio = BIO_new_file(key_file, "r");
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+
+    if (!key)
+        give_up(key_file);
     EVP_PKEY_free(key);
-    BIO_free(certificate_bio);
-    BIO_free(key_bio);
+    BIO_free(bio);
 }
 
-static int compare(const void *left, const void *right)
+static void read_files(void)
 {
-    double difference = *(const double *)left - *(const double *)right;
-
-    return (difference > 0) - (difference < 0);
+    read_certificate();
+    read_key();
 }
 
-static double median(double *times, int count)
+static void use_uri(void)
 {
-    qsort(times, (size_t)count, sizeof(*times), compare);
-    return times[count / 2];
+    SSL_CTX *ssl_ctx = SSL_CTX_new(TLS_client_method());
+
+    if (!ssl_ctx || !aliyun_iot_use_identity(ssl_ctx, uri))
+        give_up(uri);
+    SSL_CTX_free(ssl_ctx);
+}
+
+static void use_files(void)
+{
+    SSL_CTX *ssl_ctx = SSL_CTX_new(TLS_client_method());
+
+    if (!ssl_ctx || SSL_CTX_use_certificate_chain_file(ssl_ctx, certificate_file) != 1 ||
+            SSL_CTX_use_PrivateKey_file(ssl_ctx, key_file, SSL_FILETYPE_PEM) != 1)
+        give_up("the PEM files cannot be used");
+    SSL_CTX_free(ssl_ctx);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} works[] = {
+        {"load-uri", load_uri},
+        {"read-files", read_files},
+        {"read-certificate", read_certificate},
+        {"read-key", read_key},
+        {"use-uri", use_uri},
+        {"use-files", use_files},
+};
+
+static void (*find_work(const char *name))(void)
+{
+    for (size_t index = 0; index < sizeof(works) / sizeof(works[0]); index++)
+        if (strcmp(works[index].name, name) == 0)
+            return works[index].run;
+    give_up(name);
+    return NULL;
+}
+
+static double time_of(void (*work)(void))
+{
+    double begun = microseconds();
+
+    work();
+    return microseconds() - begun;
 }
 
 int main(int argc, char **argv)
 {
-    int rounds = argc == 5 ? atoi(argv[4]) : 0;
-    double *uri_times = calloc((size_t)rounds + 1, sizeof(double));
-    double *file_times = calloc((size_t)rounds + 1, sizeof(double));
+    void (*ours)(void), (*theirs)(void);
+    int rounds;
 
-    if (rounds <= 0 || !uri_times || !file_times) {
-        fputs("usage: bench_warm URI CERTIFICATE.pem KEY.pem ROUNDS\n", stderr);
+    if (argc != 6 && argc != 7) {
+        fputs("usage: bench_warm OURS [THEIRS] ROUNDS URI CERTIFICATE.pem KEY.pem\n", stderr);
         return 2;
     }
-    by_uri(argv[1]);
-    for (int round = 0; round < rounds; round++) {
-        double begun = microseconds();
-
-        by_uri(argv[1]);
-        uri_times[round] = microseconds() - begun;
-        begun = microseconds();
-        by_file(argv[2], argv[3]);
-        file_times[round] = microseconds() - begun;
+    rounds = atoi(argv[argc - 4]);
+    uri = argv[argc - 3];
+    certificate_file = argv[argc - 2];
+    key_file = argv[argc - 1];
+    ours = find_work(argv[1]);
+    ours();
+    if (argc == 6) {
+        for (int round = 0; round < rounds; round++)
+            ours();
+        return 0;
     }
-    printf("%.1f %.1f\n", median(uri_times, rounds), median(file_times, rounds));
-    free(uri_times);
-    free(file_times);
+    theirs = find_work(argv[2]);
+    theirs();
+    for (int round = 0; round < rounds; round++) {
+        double time = time_of(ours);
+
+        printf("%.2f %.2f\n", time, time_of(theirs));
+    }
     return 0;
 }

@@ -54,6 +54,7 @@ _VERSIONS = {
     "stunnel": (["stunnel", "-version"], "stunnel "),
     "haproxy": (["haproxy", "-v"], "HAProxy version "),
     "socat": (["socat", "-V"], "socat version "),
+    "sslscan": (["sslscan", "--no-colour", "--version"], ""),
     "openvpn": (["openvpn", "--version"], "OpenVPN "),
     "psql": (["psql", "--version"], "(PostgreSQL) "),
     "node": (["node", "--version"], ""),

@@ -31,8 +31,8 @@
 #include <aliyun-iot/ssl.h>
 
 enum {
-    KEEP_ALIVE = 1200, /* seconds: the longest that the platform allows, since nobody pings here */
-    TIMEOUT = 60       /* seconds for one connection */
+    KEEP_ALIVE_S = 1200, /* the longest that the platform allows, since nobody pings here */
+    TIMEOUT_S = 60       /* for one connection */
 };
 
 struct device {
@@ -174,9 +174,9 @@ static void connect_device(struct device *device)
     }
     device->mosquitto = new_client(device, ssl_ctx);
     SSL_CTX_free(ssl_ctx);
-    result = device->mosquitto ? mosquitto_connect(device->mosquitto, host, port, KEEP_ALIVE)
+    result = device->mosquitto ? mosquitto_connect(device->mosquitto, host, port, KEEP_ALIVE_S)
                                : MOSQ_ERR_NOMEM;
-    while (result == MOSQ_ERR_SUCCESS && !device->answered && now() - begun < TIMEOUT)
+    while (result == MOSQ_ERR_SUCCESS && !device->answered && now() - begun < TIMEOUT_S)
         result = loop(device->mosquitto);
     device->seconds = now() - begun;
     if (!device->answered)

@@ -41,7 +41,6 @@ def mosquitto_pub_engine(device, web, broker, identity):
 @pytest.mark.parametrize("client", [openssl, curl, mosquitto_pub, openssl_engine, curl_engine,
                                     mosquitto_pub_engine], ids=lambda client: client.__name__)
 def test_a_client_that_used_a_device_ends_clean(request, device, web, broker, client):
-    device.machine.write_settings("timeout = 60s")
     identity = device.identity()
     if client.__name__.endswith("engine"):
         request.getfixturevalue("engine")
@@ -49,6 +48,6 @@ def test_a_client_that_used_a_device_ends_clean(request, device, web, broker, cl
     if client is mosquitto_pub_engine:
         # mosquitto itself never frees the key that it was given by an engine.
         options = ["--leak-check=no"]
-    done = device.machine.run(*VALGRIND, *options, *client(device, web, broker, identity), timeout=120)
+    done = device.machine.run(*VALGRIND, *options, *client(device, web, broker, identity))
     assert done.returncode == 0, done.stderr
     assert len(device.cloud.calls()) == 1

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that give a plain connection mutual TLS connect as a device."""
 import contextlib
+import os
+import pathlib
 import shutil
 import signal
 import subprocess
+import tempfile
 import urllib.request
 
 import pytest
 
 from clients import needs
-from machine import BUILD, end_process, free_port, wait_for_port
+from machine import BUILD, PATIENCE_S, THROUGH_AGENT, end_process, free_port, wait_for_port
 from servers import SERVER_PATH
 
 row = pytest.mark.row
@@ -47,8 +50,9 @@ backend web
 
 @pytest.fixture
 def connect(device, web):
-    """Starts a proxy and asks through it; returns what the proxy said."""
-    def start_and_ask(configuration, program, *options, engine="", identity):
+    """Starts a proxy and asks through it; returns what the proxy said. before: what to do when it
+    has started."""
+    def start_and_ask(configuration, program, *options, engine="", identity, before=None):
         port = free_port()
         path = device.machine.directory / f"{program}.conf"
         path.write_text(configuration.format(port=port, web=web, ca=device.ca, engine=engine,
@@ -59,8 +63,10 @@ def connect(device, web):
                                            stdout=output, stderr=output)
         try:
             wait_for_port(port, process)
+            if before:
+                before()
             with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).close()
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE_S).close()
         except RuntimeError as error:
             raise RuntimeError(log.read_text()) from error
         finally:
@@ -69,6 +75,13 @@ def connect(device, web):
         return log.read_text()
 
     return start_and_ask
+
+
+@pytest.fixture
+def library(device):
+    """haproxy 3 has a dlopen() of its own before the C library's, which then does not see the run
+    path of the module that calls it. Once it is installed, the module knows where the library is."""
+    device.machine.environment["LD_LIBRARY_PATH"] = str(BUILD / "fetch")
 
 
 @row("stunnel", "PEM identity file")
@@ -92,12 +105,35 @@ def test_stunnel_connects_by_engine(engine, device, web, connect):
 
 
 @row("haproxy", "PEM identity file")
-def test_haproxy_connects_to_its_server_with_a_pem_identity_file(device, web, connect):
-    # haproxy 3 has a dlopen() of its own before the C library's, which then does not see the run
-    # path of the module that calls it. Once it is installed, the module knows where the library is.
-    device.machine.environment["LD_LIBRARY_PATH"] = str(BUILD / "fetch")
+def test_haproxy_connects_to_its_server_with_a_pem_identity_file(device, web, connect, library):
     log = connect(HAPROXY, "haproxy", "-db", "-f", identity=f"crt {device.identity()}")
     device.assert_connected(web, log)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can use chroot")
+@pytest.mark.skipif(not THROUGH_AGENT, reason="a key that is data needs no agent")
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_haproxy_in_a_chroot_finds_an_agent_that_restarted_by_a_socket_inside(
+        device, web, connect, library, is_inside):
+    agent = device.machine.agent
+    # In a short folder: the path of a socket is limited.
+    with tempfile.TemporaryDirectory(prefix="root-") as root:
+        inside = pathlib.Path(root + str(agent.socket))
+        inside.parent.mkdir(parents=True)
+
+        def restart():
+            if is_inside:
+                with open(agent.settings, "a") as settings:
+                    settings.write(f"[socket/main]\npath = {agent.socket}\n"
+                                   f"[socket/chroot]\npath = {inside}\n")
+                agent.command = agent.command[:agent.command.index("--socket")]
+            agent.kill()
+            agent.start()
+
+        in_a_chroot = HAPROXY.replace("maxconn 100", f"maxconn 100\n    chroot {root}")
+        log = connect(in_a_chroot, "haproxy", "-db", "-f", identity=f"crt {device.identity()}",
+                      before=restart)
+    assert web.serials == ([device.serial] if is_inside else []), log
 
 
 @row("socat", "PEM identity file")
@@ -110,6 +146,6 @@ def test_socat_connects_with_a_pem_identity_file(device, web):
     socat.stdin.flush()
     answer = socat.stdout.read()
     socat.stdin.close()
-    assert socat.wait(timeout=60) == 0
+    assert socat.wait(timeout=PATIENCE_S) == 0
     assert "200 OK" in answer
     device.assert_connected(web, answer)

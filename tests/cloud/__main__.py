@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import account
+import oauth
+from cloud_sso import CloudSso
 from devices import Devices, pem_of_certificate, pem_of_key, write_private
 from faults import Faults
 from gateway import Gateway
@@ -23,12 +25,12 @@ from server import ControlHandler, GatewayHandler, RequestLog, Server, tls_conte
 from sts import Sts
 
 HOSTS = ["localhost", "iot.cn-shanghai.aliyuncs.com", "sts.aliyuncs.com",
-         "sts.cn-shanghai.aliyuncs.com"]
+         "sts.cn-shanghai.aliyuncs.com", *oauth.CLIENTS]
 
 
 def issue_server_certificate(directory):
     """ca.pem, server.pem and server.key, valid for a month."""
-    now = datetime.datetime.utcnow()
+    now = datetime.datetime.now(datetime.timezone.utc)
 
     def build(common_name, key, issuer_name, issuer_key, extensions):
         builder = (x509.CertificateBuilder()
@@ -72,6 +74,8 @@ class Cloud:
         self.sts = Sts(self.account)
         self.metadata = Metadata()
         self.gateway = Gateway(self.account, self.devices, self.sts)
+        self.oauth = oauth.OAuth(self.gateway, self.sts)
+        self.cloud_sso = CloudSso(self.gateway, self.sts)
         self.faults = Faults()
         self.log = RequestLog(os.path.join(directory, "requests.jsonl"))
 
@@ -84,6 +88,14 @@ class Cloud:
         self.sts.lifetime = None
         self.gateway.clock_offset = 0
         self.gateway.retry_after = None
+        self.oauth.reset()
+
+    def answer(self, request):
+        """Gateway and login services share a port."""
+        for service in (self.oauth, self.cloud_sso):
+            if service.serves(request):
+                return service.answer(request)
+        return self.gateway.answer(request)
 
     def describe(self, product, device):
         key, chain = self.devices.identity(product, device)
@@ -111,6 +123,8 @@ class Cloud:
             self.gateway.clock_offset = body["offset"]
         elif (method, path) == ("POST", ["sts"]):
             self.sts.lifetime = body["lifetime"]
+        elif (method, path) == ("POST", ["key"]):
+            self.account.rotate_key(body["from"], body["to"], body["secret"])
         elif (method, path) == ("POST", ["metadata"]):
             self.metadata.mode = body.get("mode", "both")
             self.metadata.delay = body.get("delay", 0)

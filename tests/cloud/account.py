@@ -22,9 +22,10 @@ class Key:
 
 
 class Account:
-    """Thread-safe. rate: calls within any period of one second."""
+    """Thread-safe. rate: calls within any period of one second of the clock."""
 
-    def __init__(self, rate):
+    def __init__(self, rate, clock=time.monotonic):
+        self.clock = clock
         self.lock = threading.Lock()
         self.default_rate = rate
         self.reset()
@@ -46,6 +47,11 @@ class Account:
         with self.lock:
             self.keys[key_id] = Key(secret, token=token, expires=expires)
 
+    def rotate_key(self, old_id, new_id, secret):
+        """The new AccessKey may do what the old one could; nobody knows the old one any more."""
+        with self.lock:
+            self.keys[new_id] = Key(secret, self.keys.pop(old_id).permitted)
+
     def use_nonce(self, nonce):
         """Whether the nonce is new."""
         with self.lock:
@@ -55,7 +61,7 @@ class Account:
 
     def admit(self):
         """Whether the quota has room for one more call now."""
-        now = time.monotonic()
+        now = self.clock()
         with self.lock:
             while self.admitted and self.admitted[0] <= now - 1:
                 self.admitted.popleft()

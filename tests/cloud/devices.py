@@ -27,10 +27,10 @@ RSA_KEYS = 8  # generating one takes long, so devices share a few
 SLOW_QUESTIONS = 2  # that slow-generating answers with Status 0
 
 # Which framing, or which flaw, a device of product a1Bad000000 or a1Framing00 has.
-FRAMINGS = ("plain", "crlf", "literal-newline", "base64", "base64-lines", "pkcs8")
-FLAWS = ("expired", "not-yet-valid", "mismatched-pair", "no-key", "no-certificate",
-         "encrypted-key", "two-keys", "generating", "slow-generating", "failed", "garbage",
-         "wrong-types")
+FRAMINGS = ("plain", "crlf", "literal-newline", "blanks", "base64", "base64-lines", "pkcs8")
+FLAWS = ("expired", "not-yet-valid", "mismatched-pair", "wrong-private-half", "no-key",
+         "no-certificate", "encrypted-key", "two-keys", "generating", "slow-generating", "failed",
+         "garbage", "wrong-types", "status-text")
 
 # Product key: names of its devices (patterns), and what is special about it.
 PRODUCTS = {
@@ -234,6 +234,8 @@ def frame(framing, certificate, private_key, key):
         return certificate.replace("\n", "\r\n"), private_key.replace("\n", "\r\n")
     if framing == "literal-newline":
         return certificate.replace("\n", "\\n"), private_key.replace("\n", "\\n")
+    if framing == "blanks":
+        return certificate.strip().replace("\n", " "), private_key.strip().replace("\n", " ")
     if framing in ("base64", "base64-lines"):
         keep = framing == "base64-lines"
         return bare(certificate, keep), bare(private_key, keep)
@@ -242,8 +244,26 @@ def frame(framing, certificate, private_key, key):
     return certificate, private_key
 
 
+def pem_with_wrong_private_half(key):
+    """An RSA key with the right n and e, and a bit of d and dP changed."""
+    der = key.private_bytes(serialization.Encoding.DER,
+                            serialization.PrivateFormat.TraditionalOpenSSL,
+                            serialization.NoEncryption())
+    numbers = key.private_numbers()
+    for number in (numbers.d, numbers.dmp1):
+        raw = number.to_bytes((number.bit_length() + 7) // 8, "big")
+        assert der.count(raw) == 1
+        der = der.replace(raw, raw[:-1] + bytes([raw[-1] ^ 4]))
+    text = base64.encodebytes(der).decode()
+    return f"-----BEGIN RSA PRIVATE KEY-----\n{text}-----END RSA PRIVATE KEY-----\n"
+
+
 def spoil(flaw, information, key):
-    if flaw == "no-key":
+    if flaw == "wrong-private-half":
+        information["PrivateKey"] = pem_with_wrong_private_half(key)
+    elif flaw == "status-text":
+        information["Status"] = "2"
+    elif flaw == "no-key":
         del information["PrivateKey"]
     elif flaw == "no-certificate":
         information["Certificate"] = ""

@@ -17,16 +17,20 @@ VERSION = "2018-01-20"
 DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 DEVICE_NAME = re.compile(r"[A-Za-z0-9_@.:-]{4,32}")
 PRODUCT_KEY = re.compile(r"[A-Za-z0-9]{1,64}")
+# HTTP status of the gateway's errors that are not 400, from answers that were made public.
+STATUS = {"InvalidAccessKeyId.NotFound": 404, "InvalidApi.NotFound": 404, "NoPermission": 403,
+          "InternalError": 500, "ServiceUnavailable": 503}
 REQUIRED_HEADERS = ("x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce",
                     "x-acs-content-sha256")
 
 
 class GatewayError(Exception):
-    """HTTP 4xx or 5xx in the gateway's envelope."""
+    """HTTP 4xx or 5xx in the gateway's envelope, which has the fields in more too."""
 
-    def __init__(self, status, code, message, headers=()):
+    def __init__(self, status, code, message, headers=(), more=None):
         super().__init__(code)
         self.status, self.code, self.message, self.headers = status, code, message, headers
+        self.more = more or {}
 
 
 class ProductError(Exception):
@@ -53,7 +57,9 @@ class Request:
         if self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             self.form = urllib.parse.parse_qsl(body.decode("ascii", "replace"),
                                                keep_blank_values=True)
-        self.is_acs3 = "x-acs-action" in self.headers or "authorization" in self.headers
+        # Only this header tells the signatures apart: Alibaba Cloud's clients of the first
+        # generation send x-acs-action and x-acs-version with an RPC signature.
+        self.is_acs3 = "authorization" in self.headers
         self.parameters = dict(self.query + self.form)
         self.wants_json = (self.parameters.get("Format", "").upper() == "JSON" or
                            "application/json" in self.headers.get("accept", ""))
@@ -149,8 +155,9 @@ class Gateway:
         to_sign = signature.acs3_string_to_sign(canonical)
         if not signature.equal(given, signature.acs3_signature(to_sign, key.secret)):
             raise GatewayError(400, "SignatureDoesNotMatch",
-                               "Specified signature is not matched with our calculation. "
-                               f"server string to sign is:{to_sign} canonical:{canonical}")
+                               "Specified signature does not match our calculation. server "
+                               f"StringToSign is [{to_sign}] server CanonicalRequest is "
+                               f"[{canonical}]")
         self.check_nonce(headers["x-acs-signature-nonce"])
         return key
 
@@ -190,8 +197,17 @@ class Gateway:
             raise GatewayError(400, "Throttling.User", "Request was denied due to user flow control.",
                                headers)
         if not key.permitted:
-            raise GatewayError(403, "NoPermission",
-                               "You are not authorized to do this action: iot:QueryDeviceCert.")
+            raise GatewayError(400, "Forbidden.RAM",
+                               "User not authorized to operate on the specified resource, or this "
+                               "API doesn't support RAM.",
+                               more={"AccessDeniedDetail": {
+                                   "AuthAction": "iot:QueryDeviceCert",
+                                   "AuthPrincipalType": "SubUser",
+                                   "AuthPrincipalDisplayName": "212345678901234567",
+                                   "AuthPrincipalOwnerId": "1234567890123456",
+                                   "PolicyType": "AccountLevelIdentityBasedPolicy",
+                                   "NoPermissionType": "ImplicitDeny",
+                                   "EncodedDiagnosticMessage": "AQEAAAAAStandIn"}})
         given = request.parameters
         product, device = given.get("ProductKey"), given.get("DeviceName")
         instance = given.get("IotInstanceId")
@@ -241,14 +257,25 @@ class Gateway:
             return 200, [], {"RequestId": request_id, **body}, "QueryDeviceCertResponse"
         except ProductError as error:
             request.log["code"] = error.code
-            return (200, [], {"RequestId": request_id, "Success": False, "Code": error.code,
-                              "ErrorMessage": error.message}, "QueryDeviceCertResponse")
+            return (200, [], product_error(request, error.code, error.message),
+                    "QueryDeviceCertResponse")
         except GatewayError as error:
             request.log["code"] = error.code
-            body = {"RequestId": request_id, "HostId": request.headers.get("host", ""),
-                    "Code": error.code, "Message": error.message,
-                    "Recommend": f"https://api.aliyun.com/troubleshoot?q={error.code}"}
-            return error.status, list(error.headers), body, "Error"
+            return (error.status, list(error.headers),
+                    gateway_error(request, error.code, error.message, error.more), "Error")
+
+
+def product_error(request, code, message):
+    return {"RequestId": request.log["request_id"], "Success": False, "Code": code,
+            "ErrorMessage": message}
+
+
+def gateway_error(request, code, message, more=None):
+    request_id = request.log["request_id"]
+    query = urllib.parse.urlencode({"q": code, "product": "Iot", "requestId": request_id})
+    return {"RequestId": request_id, "HostId": request.headers.get("host", ""), "Code": code,
+            "Message": message, "Recommend": f"https://api.aliyun.com/troubleshoot?{query}",
+            **(more or {})}
 
 
 def encode(dictionary, root, as_json):

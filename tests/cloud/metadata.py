@@ -10,7 +10,8 @@ PREFIX = "/latest/meta-data/ram/security-credentials/"
 
 
 class Metadata:
-    """mode: "both", "hardened" (a token is needed), "plain" (there are no tokens), "none" (no role)."""
+    """mode: "both", "hardened" (a token is needed), "plain" (there are no tokens), "stubborn" (there
+    are tokens, but they are refused), "none" (no role)."""
 
     def __init__(self):
         self.reset()
@@ -28,10 +29,14 @@ class MetadataHandler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def parse_request(self):
+        self.resets = self.server.cloud.log.resets
+        return super().parse_request()
+
     def reply(self, status, text):
-        cloud = self.server.cloud
-        cloud.log.add({"time": time.time(), "method": self.command, "path": self.path,
-                       "action": "Metadata", "http_status": status})
+        self.server.cloud.log.add(self.resets, {
+            "time": time.time(), "method": self.command, "path": self.path,
+            "action": "Metadata", "http_status": status})
         body = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/plain")
@@ -60,6 +65,8 @@ class MetadataHandler(http.server.BaseHTTPRequestHandler):
         token = self.headers.get("x-aliyun-ecs-metadata-token")
         if self.path == "/credentials":
             self.reply(200, json.dumps({"Code": "Success", **cloud.sts.issue(cloud.gateway, 3600)}))
+        elif token and metadata.mode == "stubborn":
+            self.reply(403, "forbidden")
         elif token not in metadata.tokens and (token or metadata.mode == "hardened"):
             self.reply(403, "forbidden")
         elif metadata.mode == "none" or not self.path.startswith(PREFIX):

@@ -11,7 +11,7 @@ import time
 import urllib.parse
 
 from faults import misbehave
-from gateway import Request, encode
+from gateway import STATUS, Request, encode, gateway_error, product_error
 
 BODY_MAX = 1 << 20
 counter = itertools.count(1)
@@ -32,21 +32,29 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 class RequestLog:
-    """Requests as dictionaries, and as lines of a file. Thread-safe."""
+    """Requests as dictionaries, and as lines of a file. Thread-safe.
+
+    A request that is still being answered when the log is reset belongs to the time before: a test
+    must not see the slow request of another.
+    """
 
     def __init__(self, path):
         self.lock = threading.Lock()
         self.file = open(path, "a", buffering=1)
         self.requests = []
         self.connections = 0
+        self.resets = 0
 
-    def add(self, entry):
+    def add(self, resets, entry):
+        """resets: how often the log had been reset when the request came."""
         with self.lock:
-            self.requests.append(entry)
+            if resets == self.resets:
+                self.requests.append(entry)
             self.file.write(json.dumps(entry) + "\n")
 
     def reset(self):
         with self.lock:
+            self.resets += 1
             self.requests = []
             self.connections = 0
 
@@ -80,7 +88,7 @@ class GatewayHandler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             self.send_error(400)
             return
-        begun = time.time()
+        begun, resets = time.time(), cloud.log.resets
         headers = [(name.lower(), value) for name, value in self.headers.items()]
         body = self.rfile.read(int(size))
         try:
@@ -89,10 +97,10 @@ class GatewayHandler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             self.send_error(400)
             return
-        status, headers, body, root = cloud.gateway.answer(request)
+        status, headers, body, root = cloud.answer(request)
         fault = cloud.faults.take(request.log.get("action"), request.log.get("device"))
         if fault and "code" in fault:
-            status, headers, body, root = self.coded_fault(fault, request.log["request_id"])
+            status, headers, body, root = self.coded_fault(fault, request)
             request.log["code"] = fault["code"]
         elif fault:
             request.log["fault"] = next(iter(fault))
@@ -102,10 +110,13 @@ class GatewayHandler(http.server.BaseHTTPRequestHandler):
             elif "delay" in fault:
                 time.sleep(fault["delay"])
                 fault = None
+            elif "together" in fault:
+                cloud.faults.wait_together(fault["together"])
+                fault = None
         kind, payload = encode(body, root, request.wants_json)
-        cloud.log.add({"time": begun, "method": self.command, "path": request.path,
-                       "http_status": status, "connection": self.connection_id,
-                       "json": request.wants_json, **request.log})
+        cloud.log.add(resets, {"time": begun, "method": self.command, "path": request.path,
+                               "http_status": status, "connection": self.connection_id,
+                               "json": request.wants_json, **request.log})
         if fault and "code" not in fault:
             self.close_connection = True
             misbehave(fault, self.request, payload)
@@ -120,16 +131,14 @@ class GatewayHandler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(payload)
 
     @staticmethod
-    def coded_fault(fault, request_id):
+    def coded_fault(fault, request):
         """An error with a code of the test's choice, in either envelope."""
         headers = [("x-acs-retry-after", fault["retry_after"])] if "retry_after" in fault else []
-        message = fault.get("message", "ordered by a test")
+        code, message = fault["code"], fault.get("message", "ordered by a test")
         if fault.get("envelope") == "product":
-            return 200, headers, {"RequestId": request_id, "Success": False, "Code": fault["code"],
-                                  "ErrorMessage": message}, "QueryDeviceCertResponse"
-        return fault.get("status", 400), headers, {
-            "RequestId": request_id, "HostId": "stand-in", "Code": fault["code"],
-            "Message": message, "Recommend": ""}, "Error"
+            return 200, headers, product_error(request, code, message), "QueryDeviceCertResponse"
+        status = fault.get("status", STATUS.get(code, 400))
+        return status, headers, gateway_error(request, code, message), "Error"
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = serve
 
@@ -153,13 +162,13 @@ class ControlHandler(http.server.BaseHTTPRequestHandler):
         pass
 
     def serve(self):
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "{}")
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = urllib.parse.unquote(self.path).strip("/").split("/")
         try:
-            answer = self.server.cloud.control(self.command, path, body)
+            answer = self.server.cloud.control(self.command, path, json.loads(body or "{}"))
             status = 200
-        except (KeyError, ValueError) as error:
-            answer, status = {"error": repr(error)}, 404
+        except Exception as error:  # A test that orders nonsense is told so.
+            answer, status = {"error": repr(error)}, 400
         payload = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

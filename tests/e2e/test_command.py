@@ -87,7 +87,8 @@ def test_meson_install_puts_everything_in_its_place(machine):
     modules = subprocess.run(["pkg-config", "--variable=modulesdir", "libcrypto"],
                              capture_output=True, text=True, check=True).stdout.strip()
     assert f"{modules.lstrip('/')}/aliyun-iot.so" in installed
-    for ending in ("/bin/aliyun-iot", "/libaliyun-iot.so.0", "/include/aliyun-iot/identity.h",
+    for ending in ("/bin/aliyun-iot", "/libaliyun-iot.so.0", "/aliyun-iot/cloud.so",
+                   "/include/aliyun-iot/identity.h",
                    "/include/aliyun-iot/error.h", "/pkgconfig/aliyun-iot.pc",
                    "/man1/aliyun-iot.1", "/man5/aliyun-iot.conf.5",
                    "/man7/provider-aliyun-iot.7"):
@@ -97,7 +98,8 @@ def test_meson_install_puts_everything_in_its_place(machine):
     text = cnf.read_text()
     cnf.write_text(text.replace(str(BUILD / "provider"), str(root) + modules))
     done = machine.run("openssl", "storeutl", "-noout", URI, environment={
-        "LD_LIBRARY_PATH": str(library.parent)})
+        "LD_LIBRARY_PATH": str(library.parent),
+        "ALIYUN_IOT_MODULES": str(library.parent / "aliyun-iot")})
     assert done.returncode == 0, done.stderr
 
 
@@ -111,6 +113,8 @@ def test_the_module_exports_one_function_and_links_libcrypto_alone():
                             check=True).stdout
     needed = {line.split("[")[1].split(".so")[0] for line in needed.splitlines()
               if "NEEDED" in line}
+    # A thread-local variable needs the dynamic loader, a part of libc.
+    needed = {name for name in needed if not name.startswith("ld-linux")}
     assert needed - {"libasan", "libubsan", "libtsan"} == {"libcrypto", "libc"}
 
 
@@ -120,5 +124,5 @@ def test_the_tree_has_only_the_folders_that_it_should():
                            text=True, check=True)
     top = {name.split("/")[0] for name in names.stdout.splitlines()}
     assert {name for name in top if not name.startswith(".")} <= {
-        "meson.build", "meson.options", "provider", "fetch", "include", "tests", "conf",
+        "meson.build", "meson_options.txt", "provider", "fetch", "include", "tests", "conf",
         "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md"}

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every source of credentials, over real HTTP, through the command."""
+import fcntl
 import json
+import os
 import stat
+import subprocess
 import sys
 import time
 
 import pytest
 
-from machine import BUILD, COMMAND, ROOT, Machine
+from machine import BUILD, COMMAND, Machine, PATIENCE_S, ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "cloud"))
 import account  # noqa: E402
@@ -31,7 +34,7 @@ class Bare(Machine):
         self.environment["ALIBABA_CLOUD_ECS_METADATA_DISABLED"] = "true"
 
     def write_credentials_settings(self, more=""):
-        self.write_settings("timeout = 20s", quota="rate = 100", credentials=(
+        self.write_settings("timeout = 5m", quota="rate = 100", credentials=(
             f"sts-endpoint = {self.cloud.endpoint}\n"
             f"metadata-endpoint = {self.cloud.information['metadata']}\n" + more))
 
@@ -155,13 +158,62 @@ def test_cli_profiles_that_form_a_loop_are_an_error(bare):
 
 
 @pytest.mark.parametrize("text, phrase", [
-    ("exit 3", "the command failed"), ("echo nonsense", "not JSON"),
-    ("exec sleep 100", "did not end in time"), ("exec yes", "more than 64 KiB"),
-    ("echo '{}'", "AccessKey id is missing")])
+    ("exit 3", "the command failed with exit status 3"), ("kill $$", "ended by signal 15"),
+    ("echo nonsense", "not JSON"), ("exec sleep 100", "did not end in time"),
+    ("exec sleep 100 >&-", "did not end in time"), ("exec yes", "more than 64 KiB"),
+    ("echo '{}'", "AccessKey id is missing"),
+    ("""echo '{"mode":"StsToken","access_key_id":"i","access_key_secret":"s"}'""",
+     "mode StsToken, no sts_token"),
+    ("""echo '{"access_key_id":"i","access_key_secret":"s","expiration":"soon"}'""",
+     "unreadable expiration"),
+    ("""echo '{"access_key_id":"i","access_key_secret":"s","expiration":1795521600}'""",
+     "unreadable expiration")])
 def test_a_command_that_gives_no_credentials_is_an_error(bare, text, phrase):
-    bare.write_settings("timeout = 2s", quota="rate = 100")
+    bare.write_settings("timeout = " + ("2s" if "sleep" in text else "5m"), quota="rate = 100")
     bare.write_cli_profiles(profile("External", process_command=write_command(bare, text)))
     assert_fails(bare, phrase)
+
+
+def test_a_command_is_split_as_a_shell_splits_words(bare, cloud):
+    answer = json.dumps({"mode": "AK", **FULL})
+    bare.write_cli_profiles(profile("External", process_command=f"printf '%s' '{answer}'"))
+    assert_works(bare, cloud, account.FULL_KEY[0])
+
+
+@pytest.mark.parametrize("command, phrase", [
+    ("'print", "a quote that is not closed"), ("print\\", "ends with a backslash"),
+    (" ", "process_command is missing"), ("./nowhere one", "./nowhere cannot be started: No such")])
+def test_a_command_that_cannot_be_run_is_an_error(bare, command, phrase):
+    bare.write_cli_profiles(profile("External", process_command=command))
+    assert_fails(bare, phrase)
+
+
+def test_a_command_has_as_many_arguments_as_it_is_given(bare, cloud):
+    answer = json.dumps({"mode": "AK", **FULL})
+    command = write_command(bare, f"[ $# = 100 ] && echo '{answer}'")
+    bare.write_cli_profiles(profile("External", process_command=command + " x" * 100))
+    assert_works(bare, cloud, account.FULL_KEY[0])
+
+
+def test_a_command_inherits_no_descriptor_beyond_standard_error(bare, cloud):
+    answer = json.dumps({"mode": "AK", **FULL})
+    found = bare.directory / "descriptors"
+    bare.write_cli_profiles(profile("External", process_command=write_command(
+        bare, f"ls /proc/$$/fd >{found}\necho '{answer}'")))
+    with open("/dev/null") as file:
+        # A number that the shell does not use for its script.
+        inherited = fcntl.fcntl(file, fcntl.F_DUPFD, 40)
+        done = bare.run(COMMAND, "show", URI, pass_fds=[inherited])
+        os.close(inherited)
+    assert done.returncode == 0, done.stderr
+    assert str(inherited) not in found.read_text().split()
+
+
+@pytest.mark.parametrize("value", ["1", "true", "True"])
+def test_commands_can_be_disabled(bare, value):
+    bare.environment["ALIBABA_CLOUD_DISABLE_EXTERNAL_PROCESS"] = value
+    bare.write_cli_profiles(profile("External", process_command=write_command(bare, "exit 0")))
+    assert_fails(bare, "disabled by ALIBABA_CLOUD_DISABLE_EXTERNAL_PROCESS")
 
 
 @pytest.mark.parametrize("kind", ["access_key", "ram_role_arn", "ecs_ram_role"])
@@ -261,7 +313,7 @@ def test_a_refresh_that_fails_keeps_what_is_still_valid(bare, cloud):
     issued = json.dumps({"mode": "StsToken", "access_key_id": account.STS_KEY[0],
                          "access_key_secret": account.STS_KEY[1], "sts_token": account.STS_TOKEN,
                          "expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ",
-                                                     time.gmtime(time.time() + 120))})
+                                                     time.gmtime(time.time() + 290))})
     once = bare.directory / "once"
     bare.write_cli_profiles(profile("External", process_command=write_command(
         bare, f"[ ! -e {once} ] || exit 1\ntouch {once}\necho '{issued}'")))
@@ -270,6 +322,21 @@ def test_a_refresh_that_fails_keeps_what_is_still_valid(bare, cloud):
     assert "error" not in done.stdout
     assert [call["access_key_id"] for call in cloud.calls()] == [account.STS_KEY[0]] * 2
     assert bare.trace.read_text().count("credentials source=") == 1
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.117Z",
+                                  "%Y-%m-%dT%H:%M:%S+00:00"])
+def test_a_command_is_run_again_before_its_credentials_expire(bare, cloud, form):
+    runs = bare.directory / "runs"
+    issued = json.dumps({"mode": "StsToken", "access_key_id": account.STS_KEY[0],
+                         "access_key_secret": account.STS_KEY[1], "sts_token": account.STS_TOKEN,
+                         "expiration": time.strftime(form, time.gmtime(time.time() + 120))})
+    bare.write_cli_profiles(profile("External", process_command=write_command(
+        bare, f"echo run >> {runs}\necho '{issued}'")))
+    done = bare.run(BUILD / "tests/programs/fleet", "1",
+                    input="aliyun-iot:a1X509rsa00/device-1\naliyun-iot:a1X509rsa00/device-2\n")
+    assert "error" not in done.stdout
+    assert runs.read_text() == "run\nrun\n"
 
 
 def test_credentials_that_the_cloud_calls_expired_are_fetched_anew(bare, cloud):
@@ -291,3 +358,87 @@ def test_many_threads_ask_for_credentials_once(bare, cloud):
     actions = [request["action"] for request in cloud.control("GET", "/requests")]
     assert actions.count("AssumeRole") == 1
     assert actions.count("QueryDeviceCert") == 32
+
+
+ROTATED = {"access_key_id": "LTAI5tStandInRotated0001",
+           "access_key_secret": "StandInSecretRotated000000001"}
+
+
+class Fleet:
+    """A process that lives on from one URI to the next."""
+
+    def __init__(self, bare):
+        self.process = bare.start(BUILD / "tests/programs/fleet", "1", stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.communicate(timeout=PATIENCE_S)
+
+    def resolve(self, uri):
+        self.process.stdin.write(uri + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
+
+def test_a_running_process_notices_that_its_access_key_was_rotated(bare, cloud):
+    bare.write_cli_profiles(profile("AK", **FULL))
+    with Fleet(bare) as fleet:
+        assert "error" not in fleet.resolve("aliyun-iot:a1X509rsa00/device-1")
+        bare.write_cli_profiles(profile("AK", **ROTATED))
+        cloud.control("POST", "/key", {"from": FULL["access_key_id"],
+                                       "to": ROTATED["access_key_id"],
+                                       "secret": ROTATED["access_key_secret"]})
+        assert "error" not in fleet.resolve("aliyun-iot:a1X509rsa00/device-2")
+        assert "error" not in fleet.resolve("aliyun-iot:a1X509rsa00/harness-1")
+    old, new = FULL["access_key_id"], ROTATED["access_key_id"]
+    assert [call["access_key_id"] for call in cloud.calls()] == [old, old, new, new]
+
+
+def test_an_access_key_that_stays_wrong_is_not_tried_twice(bare, cloud):
+    bare.write_cli_profiles(profile("AK", access_key_id=account.FULL_KEY[0],
+                                    access_key_secret="wrong"))
+    assert_fails(bare, "SignatureDoesNotMatch")
+    assert len(cloud.calls()) == 1
+    assert "credentials read again: they are the same" in bare.trace.read_text()
+
+
+INI_KEY = (f"type = access_key\naccess_key_id = {account.FULL_KEY[0]}\n"
+           f"access_key_secret = {account.FULL_KEY[1]}\n")
+
+
+@pytest.mark.parametrize("cli, phrase", [
+    ([profile("FutureMode", "chosen", **FULL)], "mode FutureMode is not supported"),
+    ([profile("BearerToken", "chosen")], "mode BearerToken holds no AccessKey"),
+    ([{"name": "chosen", **FULL}], "it has no mode"),
+    ([], "there is no such section")])
+@pytest.mark.parametrize("by_settings", [True, False])
+def test_a_profile_chosen_by_name_is_never_replaced(bare, cloud, cli, phrase, by_settings):
+    bare.write_cli_profiles(*cli, profile("AK", "other", **FULL), current="other")
+    bare.write_ini_profile(f"[default]\n{INI_KEY}[Chosen]\n{INI_KEY}")
+    bare.environment["ALIBABA_CLOUD_CREDENTIALS_URI"] = \
+        bare.cloud.information["metadata"] + "/credentials"
+    if by_settings:
+        bare.write_credentials_settings("profile = chosen")
+    else:
+        bare.environment["ALIBABA_CLOUD_PROFILE"] = "chosen"
+    assert_fails(bare, "profile chosen is chosen by name and cannot be used", phrase)
+    assert not cloud.control("GET", "/requests")
+
+
+def test_a_current_profile_that_cannot_be_used_is_passed_over_with_a_trace_line(bare, cloud):
+    bare.write_cli_profiles(profile("FutureMode"))
+    bare.write_ini_profile(f"[default]\n{INI_KEY}")
+    assert_works(bare, cloud, account.FULL_KEY[0])
+    assert "credentials skipped source=cli-profile error=CLI profile default" in \
+        bare.trace.read_text()
+
+
+def test_the_metadata_service_may_refuse_its_own_token(bare, cloud):
+    del bare.environment["ALIBABA_CLOUD_ECS_METADATA_DISABLED"]
+    cloud.control("POST", "/metadata", {"mode": "stubborn"})
+    assert_works(bare, cloud)
+    bare.environment["ALIBABA_CLOUD_IMDSV1_DISABLED"] = "true"
+    assert_fails(bare, "ECS metadata", "HTTP status 403")

@@ -4,22 +4,11 @@ import signal
 import subprocess
 import time
 
-import pytest
-
-from machine import BUILD, sanitizer_environment
+from machine import BUILD, PATIENCE_S
 
 FLEET = BUILD / "tests" / "programs" / "fleet"
 FORKER = BUILD / "tests" / "programs" / "forker"
 PRODUCT = "a1X509rsa00"
-
-
-@pytest.fixture
-def fleet_machine(machine):
-    """Its quota queue starts empty: the runtime folder is its own."""
-    runtime = machine.directory / "runtime"
-    runtime.mkdir(mode=0o700)
-    machine.environment["XDG_RUNTIME_DIR"] = str(runtime)
-    return machine
 
 
 def uris(first, count):
@@ -35,77 +24,70 @@ def start_fleet(machine, threads, wanted):
     return process
 
 
-def results_of(process, timeout=300):
+def results_of(process, timeout=PATIENCE_S):
     output, errors = process.communicate(timeout=timeout)
     assert process.returncode == 0, errors
     return dict(line.split(" ", 1) for line in output.splitlines())
 
 
-def test_64_threads_that_want_one_device_make_one_call(fleet_machine, cloud):
+def test_64_threads_that_want_one_device_make_one_call(machine, cloud):
     wanted = uris(1, 1)
-    results = start_fleet(fleet_machine, 64, wanted * 640).communicate(timeout=60)[0].splitlines()
+    results = start_fleet(machine, 64, wanted * 640).communicate(timeout=PATIENCE_S)[0].splitlines()
     assert len(results) == 640
     assert set(results) == {f"{wanted[0]} {cloud.serial(PRODUCT, 'harness-1')}"}
     assert len(cloud.calls()) == 1
 
 
-@pytest.mark.skipif(bool(sanitizer_environment()), reason="a sanitizer delays what must be even")
-def test_a_fleet_of_2000_devices_is_fetched_at_the_full_quota_without_a_throttled_call(
-        fleet_machine, cloud):
-    # A quarter below the limit: what a busy machine delays arrives closer together.
-    rate = 150
-    fleet_machine.write_settings("timeout = 60s", quota=f"rate = {rate}", trace="level = off")
+def test_processes_share_one_queue_and_fetch_each_device_once(machine, cloud):
+    machine.write_settings("timeout = 5m", quota="rate = 100", trace="level = off")
     # The certificates exist already, as in the real cloud: issuing them is no part of the fetch.
-    serials = {uri: str(cloud.serial(PRODUCT, uri.rpartition("/")[2])) for uri in uris(0, 2000)}
-    cloud.control("POST", "/rate", {"rate": 200})
+    serials = {uri: str(cloud.serial(PRODUCT, uri.rpartition("/")[2])) for uri in uris(0, 400)}
     begun = time.monotonic()
-    processes = [start_fleet(fleet_machine, 8, uris(250 * number, 250)) for number in range(8)]
+    processes = [start_fleet(machine, 8, uris(50 * number, 50)) for number in range(8)]
     results = {}
     for process in processes:
         results.update(results_of(process))
-    elapsed = time.monotonic() - begun
+    # 400 places at 100 a second. A slow machine takes longer; a queue for each process, less.
+    assert time.monotonic() - begun >= 3.99
     assert results == serials
-    counts = cloud.control("GET", "/counts")
-    assert counts["throttled"] == 0
-    assert len(cloud.calls()) == 2000
-    print(f"{2000 / elapsed:.1f} of {rate} calls a second: {2000 / elapsed / rate:.3f}")
+    assert len(cloud.calls()) == 400
 
 
-def test_a_process_killed_in_the_queue_holds_up_nobody(fleet_machine, cloud):
-    fleet_machine.write_settings("timeout = 60s", quota="rate = 20")
-    victim = start_fleet(fleet_machine, 32, uris(0, 200))
+def test_a_process_killed_in_the_queue_holds_up_nobody(machine, cloud):
+    machine.write_settings("timeout = 5m", quota="rate = 20")
+    victim = start_fleet(machine, 32, uris(0, 200))
     while not cloud.calls():
+        assert victim.poll() is None
         time.sleep(0.01)
     victim.send_signal(signal.SIGKILL)
     victim.communicate()
-    results = results_of(start_fleet(fleet_machine, 4, uris(1000, 10)))
+    results = results_of(start_fleet(machine, 4, uris(1000, 10)))
     assert results == {uri: str(cloud.serial(PRODUCT, uri.rpartition("/")[2]))
                        for uri in uris(1000, 10)}
 
 
-def test_a_queue_longer_than_the_deadline_is_an_error_that_says_how_long(fleet_machine):
-    fleet_machine.write_settings("timeout = 2s", quota="rate = 0.1")
-    results = results_of(start_fleet(fleet_machine, 16, uris(0, 16)))
-    refused = [result for result in results.values() if result.startswith("error")]
-    assert refused
-    assert all("queue for the account's quota" in result for result in refused)
+def test_a_queue_longer_than_the_deadline_is_an_error_that_says_how_long(machine):
+    # The first place is free, the second comes 10 seconds later.
+    machine.write_settings("timeout = 9s", quota="rate = 0.1")
+    results = results_of(start_fleet(machine, 16, uris(0, 16)))
+    assert any("queue for the account's quota" in result for result in results.values())
 
 
-def test_calls_that_the_cloud_throttles_are_tried_again(fleet_machine, cloud):
-    fleet_machine.write_settings("timeout = 30s", quota="rate = 100")
+def test_calls_that_the_cloud_throttles_are_tried_again(machine, cloud):
+    machine.write_settings("timeout = 5m", quota="rate = 100")
     cloud.fault({"code": "Throttling.User", "retry_after": 50}, times=2)
-    results = results_of(start_fleet(fleet_machine, 1, uris(0, 1)))
+    results = results_of(start_fleet(machine, 1, uris(0, 1)))
     assert not any(result.startswith("error") for result in results.values()), results
     assert [call.get("code") for call in cloud.calls()] == ["Throttling.User"] * 2 + [None]
 
 
-def test_workers_forked_before_during_and_after_a_fetch_use_and_load_identities(
-        fleet_machine, cloud):
-    fleet_machine.write_settings("timeout = 30s", quota="rate = 500")
-    # The parent's call is under way while all workers are forked.
-    cloud.fault({"delay": 1}, device="device-2")
-    done = fleet_machine.run(FORKER, f"aliyun-iot://{PRODUCT}/device-1",
-                             f"aliyun-iot://{PRODUCT}/device-2", timeout=60)
+def test_workers_forked_before_during_and_after_a_fetch_use_and_load_identities(machine, cloud):
+    machine.write_settings("timeout = 5m", quota="rate = 500")
+    # No call is answered before the parent and each worker have made theirs, so the parent's is
+    # under way while all workers are forked.
+    cloud.fault({"together": 9}, device="device-2")
+    done = machine.run(FORKER, f"aliyun-iot://{PRODUCT}/device-1",
+                       f"aliyun-iot://{PRODUCT}/device-2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "0 failures\n"
     # The first was inherited; the second was fetched by the parent and each worker.

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from machine import Machine, PRODUCT as RSA, PRODUCTS
+from machine import Machine, PATIENCE_S, PRODUCT as RSA, PRODUCTS
 from servers import WebServer
 
 VERSIONS = {"TLS 1.2": (ssl.TLSVersion.TLSv1_2, "-tls1_2"),
@@ -79,6 +79,65 @@ def test_what_a_program_expects_is_all_it_gets(machine, option, expected):
     assert done.stdout.splitlines() == [expected, "Total found: 1"]
 
 
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_a_public_key_is_given_where_one_is_asked_for(machine_of_each_order, product):
+    machine, uri = machine_of_each_order, f"aliyun-iot:{PRODUCTS[product]}/device-1"
+    private = machine.run("openssl", "pkey", "-in", uri, "-pubout")
+    public = machine.run("openssl", "pkey", "-pubin", "-in", uri, "-pubout")
+    assert public.returncode == 0, public.stderr
+    assert "BEGIN PUBLIC KEY" in public.stdout
+    assert public.stdout == private.stdout
+
+
+def test_a_signature_is_verified_with_the_public_key_of_a_uri(machine, tmp_path):
+    uri = f"aliyun-iot:{RSA}/device-1"
+    message, signature = tmp_path / "message", tmp_path / "signature"
+    message.write_text("to be signed")
+    done = machine.run("openssl", "dgst", "-sha256", "-sign", uri, "-out", signature, message)
+    assert done.returncode == 0, done.stderr
+    for verify in (["dgst", "-sha256", "-verify", uri, "-signature", signature, message],
+                   ["pkeyutl", "-verify", "-rawin", "-digest", "sha256", "-pubin", "-inkey", uri,
+                    "-sigfile", signature, "-in", message]):
+        done = machine.run("openssl", *verify)
+        assert done.returncode == 0, done.stderr
+    message.write_text("to be changed")
+    done = machine.run("openssl", "dgst", "-sha256", "-verify", uri, "-signature", signature,
+                       message)
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize("attribute, found", [("cert", False), ("key", True)])
+def test_the_attribute_object_counts_for_public_keys_too(machine, attribute, found):
+    done = machine.run("openssl", "pkey", "-pubin", "-noout", "-in",
+                       f"aliyun-iot:{RSA}/device-1?object={attribute}")
+    assert (done.returncode == 0) == found, done.stderr
+
+
+def subject_of(certificate):
+    done = subprocess.run(["openssl", "x509", "-noout", "-subject", "-nameopt", "compat"],
+                          input=certificate, text=True, capture_output=True, check=True)
+    return done.stdout.strip().partition("subject=")[2].strip()
+
+
+def test_a_search_by_subject_finds_the_certificates_of_that_name(machine, cloud):
+    uri = "aliyun-iot:a1X509chain/device-1"
+    subject = subject_of(cloud.control("GET", "/device/a1X509chain/device-1")["certificate"])
+    done = machine.run("openssl", "storeutl", "-noout", "-subject", subject, uri)
+    assert done.stdout.splitlines() == ["0: Certificate", "Total found: 1"], done.stderr
+    done = machine.run("openssl", "storeutl", "-noout", "-subject", "/CN=nobody", uri)
+    # Since version 3.5, openssl says nothing if it finds nothing.
+    assert done.stdout.splitlines() in (["Total found: 0"], []), done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_search_by_other_criteria_is_refused(machine):
+    done = machine.run("openssl", "storeutl", "-certs", "-issuer", "/CN=any", "-serial", "1",
+                       f"aliyun-iot:{RSA}/device-1")
+    assert done.returncode != 0
+    assert "doesn't support the given search criteria" in done.stderr
+    assert "BEGIN" not in done.stdout
+
+
 def test_openssl_lists_the_store_loader(machine):
     done = machine.run("openssl", "list", "-store-loaders", "-provider", "aliyun-iot")
     assert "aliyun-iot @ aliyun-iot" in done.stdout
@@ -137,8 +196,8 @@ def test_the_instance_is_named_by_uri_or_settings(machine, cloud, by):
     assert cloud.calls()[0]["instance"] == "iot-cn-0pp1n8t0001"
 
 
-@pytest.mark.parametrize("framing", ["plain", "crlf", "literal-newline", "base64", "base64-lines",
-                                     "pkcs8"])
+@pytest.mark.parametrize("framing", ["plain", "crlf", "literal-newline", "blanks", "base64",
+                                     "base64-lines", "pkcs8"])
 def test_every_framing_of_the_answer_is_read(machine, framing):
     done = machine.run("openssl", "storeutl", "-noout", f"aliyun-iot:a1Framing00/{framing}")
     assert done.stdout.splitlines()[-1] == "Total found: 2", done.stderr
@@ -164,7 +223,7 @@ def test_a_new_certificate_is_seen_after_the_time_to_live(machine, cloud):
     while len(cloud.calls()) < 2:
         assert process.poll() is None
     cloud.control("POST", "/device/a1X509ec000/device-1", {"reissue": True})
-    assert process.communicate(timeout=90)[0] == "renewed\n"
+    assert process.communicate(timeout=PATIENCE_S)[0] == "renewed\n"
 
 
 def test_a_file_whose_certificate_is_no_longer_the_devices_says_so(machine, cloud):
@@ -180,8 +239,8 @@ def test_settings_are_found_by_the_provider_parameter(tmp_path, cloud):
     machine = Machine(tmp_path, cloud)
     del machine.environment["ALIYUN_IOT_CONFIG"]
     cnf = machine.directory / "openssl.cnf"
-    cnf.write_text(cnf.read_text().replace("[aliyun_iot_section]\n",
-                                           f"[aliyun_iot_section]\nconfig = {machine.settings}\n"))
+    cnf.write_text(cnf.read_text().replace("[aliyun_iot_sect]\n",
+                                           f"[aliyun_iot_sect]\nconfig = {machine.settings}\n"))
     done = machine.run("openssl", "storeutl", "-noout", f"aliyun-iot:{RSA}/device-1")
     assert done.returncode == 0, done.stderr
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "settings.h"
+#include "base/settings.h"
 #include "fuzz.h"
 
 #include <fcntl.h>

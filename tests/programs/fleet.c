@@ -4,7 +4,8 @@
  *
  *     fleet THREADS < URIS
  *
- * Prints for each "URI SERIAL" (of the leaf, decimal), or "URI error REASON MESSAGE".
+ * Prints for each, as soon as it is known, "URI SERIAL" (of the leaf, decimal), or
+ * "URI error REASON MESSAGE".
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -88,6 +89,7 @@ int main(int argc, char **argv)
         fputs("usage: fleet THREADS < URIS\n", stderr);
         return 2;
     }
+    setlinebuf(stdout);
     for (int index = 0; index < count; index++)
         if (pthread_create(&threads[index], NULL, work, NULL) != 0)
             return 1;

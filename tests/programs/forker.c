@@ -17,7 +17,7 @@
 #include <openssl/evp.h>
 #include <openssl/store.h>
 
-enum { WORKERS = 8, BETWEEN = 50000 /* microseconds between two forks */ };
+enum { WORKERS = 8, BETWEEN_US = 50000 /* between two forks */ };
 
 static EVP_PKEY *load_key(const char *uri)
 {
@@ -78,7 +78,7 @@ int main(int argc, char **argv)
         return 1;
     pthread_create(&thread, NULL, load_in_thread, argv[2]);
     for (int index = 0; index < WORKERS; index++) {
-        usleep(BETWEEN);
+        usleep(BETWEEN_US);
         workers[index] = fork();
         if (workers[index] == 0)
             _exit(sign(key) && load_and_sign(argv[1]) && load_and_sign(argv[2]) ? 0 : 1);

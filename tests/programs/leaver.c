@@ -4,20 +4,23 @@
  *
  *     leaver exit URI         leaves main() at the end of standard input, while a thread waits for
  *                             the URI
+ *     leaver linger URI       uses the URI for each line of standard input, and leaves main() at
+ *                             its end; what runs at exit after OpenSSL's own part takes a while
  *     leaver cleanup URI      calls OPENSSL_cleanup() after using the URI
- *     leaver contexts URI     uses the URI in several library contexts, each freed in between,
- *                             so that the module is unloaded and loaded again
+ *     leaver contexts URI     uses the URI in several library contexts, each freed in between, so
+ *                             that the module is unloaded and loaded again
  */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/provider.h>
 #include <openssl/store.h>
 
-enum { CONTEXTS = 3 };
+enum { CONTEXTS = 3, LINGER_US = 400 * 1000 };
 
 /* How many objects the URI has in that context. */
 static int use(OSSL_LIB_CTX *context, const char *uri)
@@ -41,6 +44,23 @@ static void *use_in_thread(void *uri)
 {
     use(NULL, uri);
     return NULL;
+}
+
+static void linger(void)
+{
+    usleep(LINGER_US);
+}
+
+static int use_for_each_line(const char *uri)
+{
+    char line[16];
+
+    /* OpenSSL is not in use yet: its exit handler is registered after this one, and runs before. */
+    atexit(linger);
+    while (fgets(line, sizeof(line), stdin))
+        if (use(NULL, uri) < 2)
+            return 1;
+    return 0;
 }
 
 /* The modules' folder is in MODULES; no openssl.cnf names the provider to these contexts. */
@@ -74,6 +94,8 @@ int main(int argc, char **argv)
         }
         return 0;
     }
+    if (strcmp(argv[1], "linger") == 0)
+        return use_for_each_line(argv[2]);
     if (strcmp(argv[1], "cleanup") == 0) {
         used = use(NULL, argv[2]) > 1;
         OPENSSL_cleanup();

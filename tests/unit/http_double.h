@@ -11,30 +11,15 @@
 
 #include "cloud/http.h"
 
-struct http_client *http_client_new(const struct settings *settings)
+struct http_client *http_client_new(const struct http_options *options)
 {
-    (void)settings;
+    (void)options;
     return calloc(1, 1);
 }
 
 void http_client_free(struct http_client *client)
 {
     free(client);
-}
-
-void http_client_lock(struct http_client *client)
-{
-    (void)client;
-}
-
-void http_client_unlock(struct http_client *client)
-{
-    (void)client;
-}
-
-void http_client_forked(struct http_client *client)
-{
-    (void)client;
 }
 
 void http_answer_release(struct http_answer *answer)
@@ -49,7 +34,7 @@ static inline int http_answer_with(
     size_t size = strlen(text);
 
     *answer = (struct http_answer){
-            .status = 200, .body = BUF_MEM_new(), .date = -1, .retry_after = -1};
+            .status = 200, .body = BUF_MEM_new(), .date_s = -1, .retry_after_ms = -1};
     if (!answer->body || !BUF_MEM_grow(answer->body, size)) {
         BUF_MEM_free(answer->body);
         return error_set_out_of_memory(error);

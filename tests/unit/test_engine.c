@@ -119,8 +119,18 @@ static void a_certificate_that_is_not_there_is_an_error(void **state)
     assert_non_null(strstr(ERR_reason_error_string(ERR_peek_error()), "malformed URI"));
     ERR_clear_error();
     assert_int_equal(ENGINE_ctrl_cmd(engine, "LOAD_CERT_CTRL", 0, NULL, NULL, 1), 0);
-    assert_int_equal(ENGINE_ctrl_cmd_string(engine, "PIN", "1", 0), 0);
+    assert_int_equal(ENGINE_ctrl_cmd_string(engine, "NO_SUCH_COMMAND", "1", 0), 0);
     ERR_clear_error();
+}
+
+/* As mosquitto sends it for --tls-engine-kpass-sha1. */
+static void the_digest_of_a_password_is_accepted(void **state)
+{
+    char digest[] = "0123";
+
+    (void)state;
+    assert_int_equal(ENGINE_ctrl_cmd(engine, "SECRET_MODE", 0x1000, NULL, NULL, 0), 1);
+    assert_int_equal(ENGINE_ctrl_cmd(engine, "PIN", 0, digest, NULL, 0), 1);
 }
 
 static void the_default_provider_stays(void **state)
@@ -171,6 +181,7 @@ int main(void)
             cmocka_unit_test(no_key_id_is_an_error),
             cmocka_unit_test(a_uri_that_curl_has_cut_off_says_so),
             cmocka_unit_test(a_certificate_that_is_not_there_is_an_error),
+            cmocka_unit_test(the_digest_of_a_password_is_accepted),
             cmocka_unit_test(the_default_provider_stays),
     };
 

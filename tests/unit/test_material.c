@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "unit.h"
+#include "keys.h"
+
+#include <stdbool.h>
 
 #include <openssl/ec.h>
 #include <openssl/encoder.h>
@@ -12,53 +14,20 @@
 
 enum { DAY = 24 * 60 * 60 };
 
-static EVP_PKEY *rsa, *other_rsa, *ec, *ed25519;
+static EVP_PKEY *rsa, *other_rsa, *ec, *other_ec, *ed25519;
 
-static X509 *make_certificate(EVP_PKEY *key, long from, long to)
+/* Takes the certificate. */
+static char *pem_of_certificate(X509 *certificate)
 {
-    X509 *certificate = X509_new();
-    const EVP_MD *digest = EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256();
+    char *text = pair_certificate_pem(certificate);
 
-    assert_int_equal(1, X509_set_version(certificate, X509_VERSION_3));
-    assert_int_equal(1, ASN1_INTEGER_set(X509_get_serialNumber(certificate), 4711));
-    assert_non_null(X509_gmtime_adj(X509_getm_notBefore(certificate), from));
-    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(certificate), to));
-    assert_int_equal(1, X509_set_pubkey(certificate, key));
-    assert_true(X509_sign(certificate, key, digest) > 0);
-    return certificate;
-}
-
-/* The text of what print writes to a BIO, to be freed with free(). */
-static char *text_of_bio(BIO *bio)
-{
-    char *bytes;
-    long size = BIO_get_mem_data(bio, &bytes);
-    char *text = strndup(bytes, (size_t)size);
-
-    BIO_free(bio);
+    X509_free(certificate);
     return text;
 }
 
 static char *certificate_pem(EVP_PKEY *key, long from, long to)
 {
-    BIO *bio = BIO_new(BIO_s_mem());
-    X509 *certificate = make_certificate(key, from, to);
-
-    assert_int_equal(1, PEM_write_bio_X509(bio, certificate));
-    X509_free(certificate);
-    return text_of_bio(bio);
-}
-
-/* structure: "PrivateKeyInfo" (PKCS#8) or "type-specific" (PKCS#1, SEC1). */
-static char *key_pem(EVP_PKEY *key, const char *structure)
-{
-    BIO *bio = BIO_new(BIO_s_mem());
-    OSSL_ENCODER_CTX *encoder =
-            OSSL_ENCODER_CTX_new_for_pkey(key, EVP_PKEY_KEYPAIR, "PEM", structure, NULL);
-
-    assert_int_equal(1, OSSL_ENCODER_to_bio(encoder, bio));
-    OSSL_ENCODER_CTX_free(encoder);
-    return text_of_bio(bio);
+    return pem_of_certificate(pair_certificate(key, from, to));
 }
 
 /* Replaces every line break. */
@@ -113,13 +82,13 @@ static void assert_refused(
 
 static void every_framing_of_a_pair_is_read(void **state)
 {
-    char *certificate = certificate_pem(rsa, -DAY, DAY), *key = key_pem(rsa, "type-specific");
-    const char *line_breaks[] = {"\n", "\r\n", "\\n", "\\r\\n"};
+    char *certificate = certificate_pem(rsa, -DAY, DAY), *key = pair_key_pem(rsa, "type-specific");
+    const char *line_breaks[] = {"\n", "\r\n", "\\n", "\\r\\n", " ", "  ", "\t", " \n", ""};
     char *bare_certificate = bare(certificate), *bare_key = bare(key);
 
     (void)state;
     assert_non_null(strstr(key, "BEGIN RSA PRIVATE KEY"));
-    for (size_t index = 0; index < 4; index++) {
+    for (size_t index = 0; index < sizeof(line_breaks) / sizeof(line_breaks[0]); index++) {
         char *framed_certificate = reframe(certificate, line_breaks[index]);
         char *framed_key = reframe(key, line_breaks[index]);
         char *framed_bare = reframe(bare_certificate, line_breaks[index]);
@@ -157,7 +126,7 @@ static void every_structure_of_key_is_read(void **state)
     (void)state;
     for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
         char *certificate = certificate_pem(cases[index].key, -DAY, DAY);
-        char *key = key_pem(cases[index].key, cases[index].structure);
+        char *key = pair_key_pem(cases[index].key, cases[index].structure);
         char *bare_key = bare(key);
 
         assert_read(certificate, key, cases[index].type);
@@ -180,7 +149,7 @@ static void certificates_after_the_leaf_stay_in_order(void **state)
 {
     char *leaf = certificate_pem(rsa, -DAY, DAY), *issuer = certificate_pem(ec, -DAY, DAY);
     char *chain = join(leaf, issuer), *reversed = join(issuer, leaf);
-    char *key = key_pem(rsa, "PrivateKeyInfo");
+    char *key = pair_key_pem(rsa, "PrivateKeyInfo");
     struct aliyun_iot_identity *identity = material_parse(chain, key, NULL, NULL, NULL);
 
     (void)state;
@@ -198,7 +167,8 @@ static void certificates_after_the_leaf_stay_in_order(void **state)
 static void a_pair_that_does_not_match_is_refused(void **state)
 {
     char *certificate = certificate_pem(rsa, -DAY, DAY);
-    char *other = key_pem(other_rsa, "type-specific"), *other_type = key_pem(ec, "type-specific");
+    char *other = pair_key_pem(other_rsa, "type-specific"),
+         *other_type = pair_key_pem(ec, "type-specific");
 
     (void)state;
     assert_refused(certificate, other, ALIYUN_IOT_REASON_KEY_MISMATCH, "does not belong");
@@ -208,10 +178,107 @@ static void a_pair_that_does_not_match_is_refused(void **state)
     free(other_type);
 }
 
+static EVP_PKEY *generate(const char *type, const char *parameter, const char *value)
+{
+    EVP_PKEY_CTX *generator = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+    EVP_PKEY *key = NULL;
+
+    assert_int_equal(1, EVP_PKEY_keygen_init(generator));
+    if (strncmp(type, "RSA", 3) == 0)
+        assert_int_equal(1, EVP_PKEY_CTX_ctrl_str(generator, "bits", "1024"));
+    if (parameter)
+        assert_int_equal(1, EVP_PKEY_CTX_ctrl_str(generator, parameter, value));
+    assert_int_equal(1, EVP_PKEY_keygen(generator, &key));
+    EVP_PKEY_CTX_free(generator);
+    return key;
+}
+
+static void the_pair_is_proven_for_every_type_of_key(void **state)
+{
+    static const struct {
+        const char *type, *parameter, *value;
+    } cases[] = {
+            {"RSA", NULL, NULL},
+            {"RSA-PSS", NULL, NULL},
+            {"RSA-PSS", "digest", "SHA256"},
+            {"EC", "group", "P-256"},
+            {"EC", "group", "P-384"},
+            {"EC", "group", "P-521"},
+            {"EC", "group", "secp256k1"},
+            {"EC", "group", "brainpoolP256r1"},
+            {"ED25519", NULL, NULL},
+            {"ED448", NULL, NULL},
+    };
+
+    (void)state;
+    for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
+        EVP_PKEY *key = generate(cases[index].type, cases[index].parameter, cases[index].value);
+        EVP_PKEY *other = generate(cases[index].type, cases[index].parameter, cases[index].value);
+        char *certificate = certificate_pem(key, -DAY, DAY);
+        char *text = pair_key_pem(key, "PrivateKeyInfo"),
+             *wrong = pair_key_pem(other, "PrivateKeyInfo");
+
+        assert_read(certificate, text, cases[index].type);
+        assert_refused(certificate, wrong, ALIYUN_IOT_REASON_KEY_MISMATCH, "does not belong");
+        EVP_PKEY_free(key);
+        EVP_PKEY_free(other);
+        free(certificate);
+        free(text);
+        free(wrong);
+    }
+}
+
+static void a_private_half_that_does_not_fit_its_public_half_is_refused(void **state)
+{
+    const struct {
+        EVP_PKEY *key, *other;
+        const char *names[8];
+    } cases[] = {
+            {rsa, other_rsa,
+                    {"d", "rsa-factor1", "rsa-factor2", "rsa-exponent1", "rsa-exponent2",
+                            "rsa-coefficient1"}},
+            {rsa, other_rsa,
+                    {"rsa-factor1", "rsa-factor2", "rsa-exponent1", "rsa-exponent2",
+                            "rsa-coefficient1"}},
+            {rsa, other_rsa, {"d"}},
+            {rsa, other_rsa, {"rsa-factor1"}},
+            {rsa, other_rsa, {"rsa-factor2"}},
+            {rsa, other_rsa, {"rsa-exponent1"}},
+            {rsa, other_rsa, {"rsa-exponent2"}},
+            {rsa, other_rsa, {"rsa-coefficient1"}},
+            {ec, other_ec, {"priv"}},
+    };
+
+    (void)state;
+    for (size_t index = 0; index < sizeof(cases) / sizeof(cases[0]); index++) {
+        EVP_PKEY *grafted = graft(cases[index].key, cases[index].other, cases[index].names);
+        char *certificate = certificate_pem(cases[index].key, -DAY, DAY);
+        char *text = pair_key_pem(grafted, "PrivateKeyInfo");
+
+        assert_refused(certificate, text, ALIYUN_IOT_REASON_KEY_MISMATCH, "does not belong");
+        EVP_PKEY_free(grafted);
+        free(certificate);
+        free(text);
+    }
+}
+
+static void a_key_that_cannot_sign_is_refused(void **state)
+{
+    EVP_PKEY *key = generate("X25519", NULL, NULL);
+    char *certificate = pem_of_certificate(pair_certificate_by(key, rsa, -DAY, DAY));
+    char *text = pair_key_pem(key, "PrivateKeyInfo");
+
+    (void)state;
+    assert_refused(certificate, text, ALIYUN_IOT_REASON_BAD_ANSWER, "cannot sign");
+    EVP_PKEY_free(key);
+    free(certificate);
+    free(text);
+}
+
 static void a_certificate_outside_its_dates_is_refused(void **state)
 {
     char *expired = certificate_pem(ec, -2 * DAY, -DAY), *early = certificate_pem(ec, DAY, 2 * DAY);
-    char *key = key_pem(ec, "PrivateKeyInfo");
+    char *key = pair_key_pem(ec, "PrivateKeyInfo");
 
     (void)state;
     assert_refused(expired, key, ALIYUN_IOT_REASON_NOT_VALID, "valid from");
@@ -223,7 +290,7 @@ static void a_certificate_outside_its_dates_is_refused(void **state)
 
 static void nothing_is_guessed_about_broken_material(void **state)
 {
-    char *certificate = certificate_pem(rsa, -DAY, DAY), *key = key_pem(rsa, "type-specific");
+    char *certificate = certificate_pem(rsa, -DAY, DAY), *key = pair_key_pem(rsa, "type-specific");
     char *two_keys = join(key, key), *cut = strndup(key, strlen(key) / 2);
     char *garbage_after = NULL, *bare_key = bare(key);
     BIO *bio = BIO_new(BIO_s_mem());
@@ -232,7 +299,7 @@ static void nothing_is_guessed_about_broken_material(void **state)
     (void)state;
     assert_int_equal(
             1, PEM_write_bio_PKCS8PrivateKey(bio, rsa, EVP_aes_128_cbc(), "secret", 6, NULL, NULL));
-    encrypted = text_of_bio(bio);
+    encrypted = pair_text_of_bio(bio);
     garbage_after = join(bare_key, "AAAA");
     assert_refused(certificate, "", ALIYUN_IOT_REASON_BAD_ANSWER, "PrivateKey");
     assert_refused("", key, ALIYUN_IOT_REASON_BAD_ANSWER, "Certificate");
@@ -256,11 +323,12 @@ static void nothing_is_guessed_about_broken_material(void **state)
 static int make_keys(void **state)
 {
     (void)state;
-    rsa = EVP_RSA_gen(2048);
-    other_rsa = EVP_RSA_gen(2048);
-    ec = EVP_EC_gen("P-256");
-    ed25519 = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    return rsa && other_rsa && ec && ed25519 ? 0 : -1;
+    rsa = pair_key("RSA");
+    other_rsa = pair_key("RSA");
+    ec = pair_key("EC");
+    other_ec = pair_key("EC");
+    ed25519 = pair_key("ED25519");
+    return 0;
 }
 
 static int free_keys(void **state)
@@ -269,6 +337,7 @@ static int free_keys(void **state)
     EVP_PKEY_free(rsa);
     EVP_PKEY_free(other_rsa);
     EVP_PKEY_free(ec);
+    EVP_PKEY_free(other_ec);
     EVP_PKEY_free(ed25519);
     return 0;
 }
@@ -280,6 +349,9 @@ int main(void)
             cmocka_unit_test(every_structure_of_key_is_read),
             cmocka_unit_test(certificates_after_the_leaf_stay_in_order),
             cmocka_unit_test(a_pair_that_does_not_match_is_refused),
+            cmocka_unit_test(the_pair_is_proven_for_every_type_of_key),
+            cmocka_unit_test(a_private_half_that_does_not_fit_its_public_half_is_refused),
+            cmocka_unit_test(a_key_that_cannot_sign_is_refused),
             cmocka_unit_test(a_certificate_outside_its_dates_is_refused),
             cmocka_unit_test(nothing_is_guessed_about_broken_material),
     };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every allocation on the way from a URI to an identity fails once, in the library and in the
- * libraries under it: the outcome is an error or an identity, and the next try succeeds.
+ * Every allocation on the way from a URI to an identity or to a signature fails once, in the
+ * library and in the libraries under it: the outcome is an error or what was asked, and the next
+ * try succeeds.
  */
 #include "unit.h"
 
@@ -13,10 +14,13 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-#include "background.h"
-#include "cloud/json.h"
+#include "agent_double.h"
+#include "answer.h"
+#include "base/identity.h"
+#include "base/process.h"
 #include "http_double.h"
-#include "identity.h"
+#include "private/functions.h"
+#include "registry.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -76,7 +80,10 @@ __attribute__((visibility("default"))) void free(void *block)
     __libc_free(block);
 }
 
-static char settings_file[] = "/tmp/memory-test-XXXXXX";
+static char embedded_settings[] = "/tmp/memory-test-XXXXXX";
+static char agent_settings[] = "/tmp/memory-test-XXXXXX";
+static const char *settings_file = embedded_settings; /* of the test that runs */
+static struct agent_double agent_double;
 static char *answer_text;
 
 int http_exchange(struct http_client *client, const struct http_request *request,
@@ -98,29 +105,48 @@ static bool resolve(const char *uri, struct aliyun_iot_error **error)
     return done;
 }
 
-static void await_quiet(void)
-{
-    while (background_count() > 0)
-        usleep(100);
-}
-
 static void resolve_both(void)
 {
     assert_true(resolve("aliyun-iot:product/one", NULL));
     assert_true(resolve("aliyun-iot:product/two", NULL));
-    await_quiet();
+    process_await_threads();
+}
+
+static bool resolve_one(struct aliyun_iot_error **error)
+{
+    return resolve("aliyun-iot:product/one", error);
+}
+
+static bool sign(struct aliyun_iot_error **error)
+{
+    struct aliyun_iot_identity *identity = NULL;
+    unsigned char signature[128];
+    size_t size = sizeof(signature);
+    bool done = aliyun_iot_identity_resolve(
+                        settings_file, "aliyun-iot:product/one", &identity, NULL, error) &&
+                aliyun_iot_identity_sign(identity, KEY_SCHEME_ECDSA_SHA256,
+                        (const unsigned char *)"message", 7, signature, &size, error);
+
+    aliyun_iot_identity_free(identity);
+    assert_true(!done || (size == 3 && memcmp(signature, "\1\2\3", 3) == 0));
+    return done;
+}
+
+static bool reload(struct aliyun_iot_error **error)
+{
+    return registry_reload(settings_file, error) == 1;
 }
 
 /* Returns whether there was an allocation of that number to fail. */
-static bool fail_allocation(long number)
+static bool fail_allocation(bool (*act)(struct aliyun_iot_error **error), long number)
 {
     struct aliyun_iot_error *error = NULL;
     bool done, reached;
 
     atomic_store(&allocations, 0);
     atomic_store(&failing_one, number);
-    done = resolve("aliyun-iot:product/one", &error);
-    await_quiet();
+    done = act(&error);
+    process_await_threads();
     reached = atomic_load(&allocations) >= number;
     atomic_store(&failing_one, 0);
     assert_int_equal(done, error == NULL);
@@ -130,80 +156,95 @@ static bool fail_allocation(long number)
     return reached;
 }
 
-static void every_allocation_may_fail_once(void **state)
+static void fail_every_allocation(
+        bool (*act)(struct aliyun_iot_error **error), long first, long least)
 {
-    long number = 1, before, lost = 0;
+    long number = first, before, lost = 0;
 
-    (void)state;
     /* The first call makes what stays for the life of the process. */
     resolve_both();
     resolve_both();
     for (;; number++) {
         before = atomic_load(&live);
-        if (!fail_allocation(number))
+        if (!fail_allocation(act, number))
             break;
         resolve_both();
         lost += atomic_load(&live) > before;
     }
-    print_message("%ld allocations failed; blocks were lost after %ld of them\n", number - 1, lost);
-    assert_true(number > 100);
+    print_message(
+            "%ld allocations failed; blocks were lost after %ld of them\n", number - first, lost);
+    assert_true(number - first > least);
     /* A handful are OpenSSL's own, in its error queues and caches. */
     assert_true(lost < 10);
 }
 
-static void add_text(cJSON *object, const char *name, BIO *bio)
-{
-    char *bytes;
-    long size = BIO_get_mem_data(bio, &bytes);
-    char *text = strndup(bytes, (size_t)size);
-
-    cJSON_AddStringToObject(object, name, text);
-    free(text);
-    BIO_free(bio);
-}
-
-static int make_answer(void **state)
-{
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *certificate = X509_new();
-    BIO *certificate_text = BIO_new(BIO_s_mem()), *key_text = BIO_new(BIO_s_mem());
-    cJSON *answer = cJSON_CreateObject();
-    cJSON *information = cJSON_AddObjectToObject(answer, "DeviceCertInfo");
-    int file = mkstemp(settings_file);
-
-    (void)state;
-    ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-    X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-    X509_set_pubkey(certificate, key);
-    X509_sign(certificate, key, EVP_sha256());
-    PEM_write_bio_X509(certificate_text, certificate);
-    PEM_write_bio_PrivateKey(key_text, key, NULL, NULL, 0, NULL, NULL);
-    cJSON_AddTrueToObject(answer, "Success");
-    cJSON_AddNumberToObject(information, "Status", 2);
-    add_text(information, "Certificate", certificate_text);
-    add_text(information, "PrivateKey", key_text);
-    answer_text = cJSON_PrintUnformatted(answer);
-    cJSON_Delete(answer);
-    X509_free(certificate);
-    EVP_PKEY_free(key);
-    setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "id", 1);
-    setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret", 1);
-    return dprintf(file, "[quota]\nrate = 1000\n[cache]\nttl = 0\n") > 0 ? close(file) : -1;
-}
-
-static int free_answer(void **state)
+static void every_allocation_of_a_fetch_may_fail_once(void **state)
 {
     (void)state;
+    fail_every_allocation(resolve_one, 1, 100);
+}
+
+static long allocations_of_settings(void)
+{
+    struct settings *settings;
+    long count;
+
+    atomic_store(&allocations, 0);
+    settings = settings_load(settings_file, NULL);
+    count = atomic_load(&allocations);
+    settings_free(settings);
+    return count;
+}
+
+/* Once the settings are read: libini_config itself crashes without memory. */
+static void every_allocation_of_a_reload_may_fail_once(void **state)
+{
+    /* The resolver is allocated before. */
+    long first = 1 + allocations_of_settings() + 1;
+
+    (void)state;
+    fail_every_allocation(reload, first, 3);
+}
+
+static void every_allocation_of_an_agents_client_may_fail_once(void **state)
+{
+    (void)state;
+    settings_file = agent_settings;
+    fail_every_allocation(sign, 1, 100);
+    settings_file = embedded_settings;
+}
+
+static int make_settings(void **state)
+{
+    int file = mkstemp(embedded_settings), agents_file = mkstemp(agent_settings);
+
+    (void)state;
+    agent_double_start(&agent_double);
+    answer_text = answer_of_device("EC");
+    answer_set_access_key();
+    if (dprintf(file, "[quota]\nrate = 1000\n[cache]\nttl = 0\n") < 0 ||
+            dprintf(agents_file, "[agent]\nsocket = %s\n[cache]\nttl = 0\n", agent_double.path) < 0)
+        return -1;
+    return close(file) | close(agents_file);
+}
+
+static int remove_settings(void **state)
+{
+    (void)state;
+    agent_double_stop(&agent_double);
     free(answer_text);
-    return unlink(settings_file);
+    return unlink(embedded_settings) | unlink(agent_settings);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_allocation_may_fail_once)};
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(every_allocation_of_a_fetch_may_fail_once),
+            cmocka_unit_test(every_allocation_of_a_reload_may_fail_once),
+            cmocka_unit_test(every_allocation_of_an_agents_client_may_fail_once),
+    };
 
-    return cmocka_run_group_tests(tests, make_answer, free_answer);
+    return cmocka_run_group_tests(tests, make_settings, remove_settings);
 }
 
 #else

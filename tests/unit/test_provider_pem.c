@@ -17,16 +17,19 @@ static int core_gets(OSSL_CORE_BIO *bio, char *buffer, int size)
     return BIO_gets((BIO *)bio, buffer, size);
 }
 
-static const struct provider provider = {.bio_gets = core_gets};
+static int core_ctrl(OSSL_CORE_BIO *bio, int command, long number, void *pointer)
+{
+    return (int)BIO_ctrl((BIO *)bio, command, number, pointer);
+}
+
+static const struct provider provider = {.bio_gets = core_gets, .bio_ctrl = core_ctrl};
 
 static BIO *open_text(const char *text, struct pem *pem)
 {
     BIO *bio = BIO_new_mem_buf(text, -1);
 
     assert_non_null(bio);
-    memset(pem, 0, sizeof(*pem));
-    pem->provider = &provider;
-    pem->bio = (OSSL_CORE_BIO *)bio;
+    pem_open(pem, &provider, (OSSL_CORE_BIO *)bio);
     return bio;
 }
 

@@ -1,236 +1,179 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "unit.h"
+/* The queue that threads and processes share, in a time that passes only when somebody sleeps. */
+#include "quota_fixture.h"
 
-#include <dirent.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "cache/quota.h"
-#include "deadline.h"
-
-static char folder[] = "/tmp/quota-test-XXXXXX";
-
-static struct settings settings_of(double rate, int64_t burst)
-{
-    return (struct settings){.quota_rate = rate, .quota_burst = burst};
-}
-
-/* Calls that get a place before the deadline. */
-static int places(const struct settings *settings, const char *account, int64_t deadline)
-{
-    struct quota *quota = quota_open(settings, account, "https://cloud");
-    int count = 0;
-
-    while (quota_wait(quota, false, deadline, NULL))
-        count++;
-    quota_free(quota);
-    return count;
-}
 
 static void calls_are_spread_over_time(void **state)
 {
     struct settings settings = settings_of(100, 1);
     int64_t begun = monotonic_milliseconds();
-    int count = places(&settings, "spread", begun + 500);
 
     (void)state;
-    /* A place at the start, and 50 more; a slow machine gives fewer, none gives more. */
-    assert_between(count, 25, 51);
+    for (int call = 0; call < 51; call++) {
+        assert_int_equal(1, wait_for(&settings, 1000, false, NULL));
+        assert_int_equal(monotonic_milliseconds() - begun, 10 * call);
+    }
 }
 
 static void an_idle_queue_lets_a_burst_through_at_once(void **state)
 {
     struct settings settings = settings_of(0.1, 5);
-    struct quota *quota = quota_open(&settings, "burst", "https://cloud");
-    struct aliyun_iot_error *error = NULL;
 
     (void)state;
-    for (int call = 0; call < 5; call++)
-        assert_int_equal(1, quota_wait(quota, false, monotonic_milliseconds() + 100, NULL));
-    assert_int_equal(0, quota_wait(quota, false, monotonic_milliseconds() + 100, &error));
-    assert_error(error, ALIYUN_IOT_REASON_THROTTLED, "seconds long");
-    quota_free(quota);
+    assert_int_equal(places(&settings, 10), 5);
+    clock_advance(10 * 1000);
+    assert_int_equal(places(&settings, 10), 1);
 }
 
 static void a_caller_who_cannot_wait_takes_no_place(void **state)
 {
     struct settings settings = settings_of(0.1, 1);
-    struct quota *quota = quota_open(&settings, "impatient", "https://cloud");
     struct aliyun_iot_error *error = NULL;
 
     (void)state;
-    assert_int_equal(1, quota_wait(quota, false, monotonic_milliseconds() + 100, NULL));
+    assert_int_equal(1, wait_for(&settings, 100, false, NULL));
     for (int call = 0; call < 3; call++) {
-        assert_int_equal(0, quota_wait(quota, false, monotonic_milliseconds() + 100, &error));
+        assert_int_equal(0, wait_for(&settings, 9999, false, &error));
         /* The queue does not grow by those who leave. */
         assert_error(error, ALIYUN_IOT_REASON_THROTTLED, "is 10.0 seconds long");
         error = NULL;
     }
-    quota_free(quota);
+    assert_int_equal(1, wait_for(&settings, 10 * 1000, false, NULL));
 }
 
 static void accounts_and_endpoints_have_queues_of_their_own(void **state)
 {
-    struct settings settings = settings_of(0.1, 1);
-    struct quota *one = quota_open(&settings, "account-1", "https://cloud");
-    struct quota *other = quota_open(&settings, "account-2", "https://cloud");
-    struct quota *elsewhere = quota_open(&settings, "account-1", "https://elsewhere");
-    int64_t soon = monotonic_milliseconds() + 100;
+    static char name[] = "other";
+    struct settings settings = settings_of(0.1, 1), other = settings;
+    struct quota *elsewhere = quota_open(&settings, "https://elsewhere");
+    int64_t now = monotonic_milliseconds();
 
     (void)state;
-    assert_int_equal(1, quota_wait(one, false, soon, NULL));
-    assert_int_equal(1, quota_wait(other, false, soon, NULL));
-    assert_int_equal(1, quota_wait(elsewhere, false, soon, NULL));
-    assert_int_equal(0, quota_wait(one, false, soon, NULL));
-    quota_free(one);
-    quota_free(other);
+    other.quota_account = name;
+    assert_int_equal(places(&settings, 2), 1);
+    assert_int_equal(places(&other, 2), 1);
+    assert_int_equal(1, quota_wait(elsewhere, false, now, NULL));
+    assert_int_equal(0, quota_wait(elsewhere, false, now, NULL));
     quota_free(elsewhere);
 }
 
 static void work_behind_the_scenes_goes_only_through_an_empty_queue(void **state)
 {
     struct settings settings = settings_of(20, 1);
-    struct quota *quota = quota_open(&settings, "behind", "https://cloud");
-    int64_t later = monotonic_milliseconds() + 1000;
 
     (void)state;
-    assert_int_equal(1, quota_wait(quota, true, later, NULL));
-    assert_int_equal(0, quota_wait(quota, true, later, NULL));
-    assert_int_equal(1, quota_wait(quota, false, later, NULL));
-    quota_free(quota);
+    assert_int_equal(1, wait_for(&settings, 1000, true, NULL));
+    assert_int_equal(0, wait_for(&settings, 1000, true, NULL));
+    assert_int_equal(1, wait_for(&settings, 1000, false, NULL));
+    clock_advance(50);
+    assert_int_equal(1, wait_for(&settings, 1000, true, NULL));
 }
 
-static void a_throttled_call_halves_the_rate(void **state)
+static void a_throttled_call_slows_the_queue_down_for_some_seconds(void **state)
 {
-    struct settings settings = settings_of(0.1, 1);
-    struct quota *quota = quota_open(&settings, "halved", "https://cloud");
-    struct aliyun_iot_error *error = NULL;
+    struct settings settings = settings_of(10, 1);
+    CLEANUP(quota_free) struct quota *quota = quota_open(&settings, CLOUD);
+    int64_t begun = monotonic_milliseconds();
 
     (void)state;
     quota_throttled(quota);
-    assert_int_equal(1, quota_wait(quota, false, monotonic_milliseconds() + 100, NULL));
-    assert_int_equal(0, quota_wait(quota, false, monotonic_milliseconds() + 100, &error));
-    /* 10 seconds for each call, doubled; a little has grown back meanwhile. */
-    assert_non_null(error);
-    assert_true(strstr(aliyun_iot_error_message(error), "is 20.0 seconds") ||
-                strstr(aliyun_iot_error_message(error), "is 19."));
-    aliyun_iot_error_free(error);
-    quota_free(quota);
+    for (int call = 0; call <= 10; call++)
+        assert_int_equal(1, wait_for(&settings, 1000, false, NULL));
+    assert_between(monotonic_milliseconds() - begun, 1100, 1300);
+    clock_advance(60 * 1000);
+    begun = monotonic_milliseconds();
+    for (int call = 0; call <= 10; call++)
+        assert_int_equal(1, wait_for(&settings, 1000, false, NULL));
+    assert_int_equal(monotonic_milliseconds() - begun, 1000);
+}
+
+/* Runs it in a child process, whose exit status must be 0. */
+static void in_child(int (*body)(void))
+{
+    pid_t child = fork();
+    int status;
+
+    if (child == 0)
+        _exit(body());
+    assert_int_equal(child, waitpid(child, &status, 0));
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail_msg("the child ended with wait status %d", status);
+}
+
+static int take_thirty(void)
+{
+    struct settings settings = settings_of(0.1, 100);
+
+    return places(&settings, 30) == 30 ? 0 : 1;
+}
+
+static void two_processes_share_one_queue(void **state)
+{
+    struct settings settings = settings_of(0.1, 100);
+
+    (void)state;
+    in_child(take_thirty);
+    assert_int_equal(places(&settings, 100), 70);
 }
 
 static void processes_share_the_queue_even_if_one_is_killed_in_it(void **state)
 {
-    enum { PROCESSES = 4 };
-    struct settings settings = settings_of(100, 1);
-    int64_t deadline = monotonic_milliseconds() + 500;
+    enum { PROCESSES = 4, BURST = 1000 };
+    struct settings settings = settings_of(1, BURST);
+    _Atomic int *found =
+            mmap(NULL, sizeof(*found), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t children[PROCESSES], victim;
-    int total, status;
+    int status;
 
     (void)state;
+    assert_true(found != MAP_FAILED);
+    clock_stands_still = true;
     victim = fork();
-    if (victim == 0) {
-        struct settings slow = settings_of(100, 1);
-
-        places(&slow, "processes", monotonic_milliseconds() + 60000);
-        _exit(0);
-    }
+    if (victim == 0)
+        for (;;)
+            atomic_fetch_add(found, wait_for(&settings, 0, true, NULL));
     for (int index = 0; index < PROCESSES; index++) {
         children[index] = fork();
-        if (children[index] == 0)
-            _exit(places(&settings, "processes", deadline));
+        if (children[index] == 0) {
+            atomic_fetch_add(found, places(&settings, BURST));
+            _exit(0);
+        }
     }
     kill(victim, SIGKILL);
     waitpid(victim, &status, 0);
-    total = 0;
     for (int index = 0; index < PROCESSES; index++) {
         waitpid(children[index], &status, 0);
-        assert_true(WIFEXITED(status));
-        total += WEXITSTATUS(status);
+        assert_int_equal(status, 0);
     }
-    assert_between(total, 10, 52);
+    /* No place was given twice; the victim may have taken one that it did not report. */
+    assert_between(atomic_load(found), BURST - 1, BURST);
+    assert_int_equal(places(&settings, 1), 0);
+    clock_stands_still = false;
+    munmap(found, sizeof(*found));
 }
 
-static void the_file_is_the_users_alone(void **state)
-{
-    struct settings settings = settings_of(100, 1);
-    struct quota *quota = quota_open(&settings, "private", "https://cloud");
-    char path[512];
-    struct stat status;
-    struct dirent *entry;
-    DIR *listing;
-    int files = 0;
-
-    (void)state;
-    snprintf(path, sizeof(path), "%s/aliyun-iot", folder);
-    assert_int_equal(0, stat(path, &status));
-    assert_int_equal(status.st_mode & 0777, 0700);
-    listing = opendir(path);
-    assert_non_null(listing);
-    while ((entry = readdir(listing))) {
-        if (entry->d_name[0] == '.')
-            continue;
-        /* Which account it is for is nobody's business. */
-        assert_null(strstr(entry->d_name, "private"));
-        files++;
-    }
-    closedir(listing);
-    assert_true(files > 0);
-    quota_free(quota);
-}
-
-static void a_folder_of_somebody_else_is_not_trusted(void **state)
-{
-    struct settings settings = settings_of(0.1, 1);
-    struct quota *quota;
-    char path[512];
-
-    (void)state;
-    snprintf(path, sizeof(path), "%s/open", folder);
-    assert_int_equal(0, mkdir(path, 0700));
-    setenv("XDG_RUNTIME_DIR", path, 1);
-    snprintf(path, sizeof(path), "%s/open/aliyun-iot", folder);
-    assert_int_equal(0, mkdir(path, 0777));
-    assert_int_equal(0, chmod(path, 0777));
-    quota = quota_open(&settings, "account", "https://cloud");
-    assert_non_null(quota);
-    /* It works all the same, for this process. */
-    assert_int_equal(1, quota_wait(quota, false, monotonic_milliseconds() + 100, NULL));
-    assert_int_equal(0, quota_wait(quota, false, monotonic_milliseconds() + 100, NULL));
-    assert_int_equal(0, rmdir(path));
-    quota_free(quota);
-    setenv("XDG_RUNTIME_DIR", folder, 1);
-}
-
-static int make_folder(void **state)
+static void threads_share_one_queue(void **state)
 {
     (void)state;
-    return mkdtemp(folder) && setenv("XDG_RUNTIME_DIR", folder, 1) == 0 ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    char command[600];
-
-    (void)state;
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    return system(command);
+    assert_int_equal(0, threads_share());
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-            cmocka_unit_test(calls_are_spread_over_time),
-            cmocka_unit_test(an_idle_queue_lets_a_burst_through_at_once),
-            cmocka_unit_test(a_caller_who_cannot_wait_takes_no_place),
-            cmocka_unit_test(accounts_and_endpoints_have_queues_of_their_own),
-            cmocka_unit_test(work_behind_the_scenes_goes_only_through_an_empty_queue),
-            cmocka_unit_test(a_throttled_call_halves_the_rate),
-            cmocka_unit_test(processes_share_the_queue_even_if_one_is_killed_in_it),
-            cmocka_unit_test(the_file_is_the_users_alone),
-            cmocka_unit_test(a_folder_of_somebody_else_is_not_trusted),
+            TEST(calls_are_spread_over_time),
+            TEST(an_idle_queue_lets_a_burst_through_at_once),
+            TEST(a_caller_who_cannot_wait_takes_no_place),
+            TEST(accounts_and_endpoints_have_queues_of_their_own),
+            TEST(work_behind_the_scenes_goes_only_through_an_empty_queue),
+            TEST(a_throttled_call_slows_the_queue_down_for_some_seconds),
+            TEST(two_processes_share_one_queue),
+            TEST(processes_share_the_queue_even_if_one_is_killed_in_it),
+            TEST(threads_share_one_queue),
     };
 
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, start_clock, NULL);
 }

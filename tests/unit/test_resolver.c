@@ -7,6 +7,7 @@
 
 #include <openssl/err.h>
 
+#include "answer.h"
 #include "http_double.h"
 #include "resolver.h"
 
@@ -81,8 +82,7 @@ static int write_settings(void **state)
     int file = mkstemp(settings_file);
 
     (void)state;
-    setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "id", 1);
-    setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret", 1);
+    answer_set_access_key();
     return file >= 0 && write(file, "[quota]\nrate = 1000\n", 20) == 20 ? close(file) : -1;
 }
 

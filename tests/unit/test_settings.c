@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include <ftw.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "settings.h"
+#include "base/settings.h"
+#include "folder.h"
 
-enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
+enum { SECOND_MS = 1000, MINUTE_MS = 60 * SECOND_MS, HOUR_MS = 60 * MINUTE_MS };
 
 /* The folder that each test has to itself, and the settings file in it. */
 static char folder[] = "/tmp/test-settings-XXXXXX";
@@ -44,15 +45,16 @@ static struct settings *load_text(const char *text)
     return load(file);
 }
 
-/* Fails to load the file as it is. The message begins with its name; phrase may begin with a line.
- */
+/* Fails to load the file as it is. The message names it first; phrase may begin with ":LINE". */
 static void assert_file_refused(const char *phrase)
 {
     struct aliyun_iot_error *error = NULL;
+    char expected[128];
 
     assert_null(settings_load(file, &error));
     assert_non_null(error);
-    if (strncmp(aliyun_iot_error_message(error), file, strlen(file)) != 0)
+    snprintf(expected, sizeof(expected), "settings file %s:", file);
+    if (strncmp(aliyun_iot_error_message(error), expected, strlen(expected)) != 0)
         fail_msg("%s is not named: %s", file, aliyun_iot_error_message(error));
     assert_error(error, ALIYUN_IOT_REASON_BAD_SETTINGS, phrase);
     assert_null(settings_load(file, NULL));
@@ -80,8 +82,9 @@ static void assert_defaults(const struct settings *settings)
     assert_null(settings->endpoint);
     assert_null(settings->instance_id);
     assert_int_equal(settings->signature, SIGNATURE_ACS3);
-    assert_int_equal(settings->timeout, 10 * SECOND);
-    assert_int_equal(settings->connect_timeout, 5 * SECOND);
+    assert_int_equal(settings->timeout_ms, 10 * SECOND_MS);
+    assert_int_equal(settings->try_timeout_ms, 10 * SECOND_MS / 3);
+    assert_int_equal(settings->connect_timeout_ms, 5 * SECOND_MS);
     assert_null(settings->ca_file);
     assert_null(settings->proxy);
     assert_null(settings->credentials_source);
@@ -90,11 +93,12 @@ static void assert_defaults(const struct settings *settings)
     assert_string_equal(settings->metadata_endpoint, "http://100.100.100.200");
     assert_true(settings->quota_rate > 8.999 && settings->quota_rate < 9.001);
     assert_int_equal(settings->quota_burst, 1);
-    assert_int_equal(settings->cache_ttl, HOUR);
-    assert_int_equal(settings->cache_max_stale, 24 * HOUR);
+    assert_string_equal(settings->quota_account, "default");
+    assert_int_equal(settings->cache_ttl_ms, HOUR_MS);
+    assert_int_equal(settings->cache_max_stale_ms, 24 * HOUR_MS);
     assert_int_equal(settings->cache_entries, 100000);
     assert_null(settings->trace_file);
-    assert_int_equal(settings->trace_level, TRACE_OFF);
+    assert_int_equal(settings->trace_level, TRACE_INFO);
 }
 
 /* A machine that has settings of its own for all users cannot show what holds without them. */
@@ -141,6 +145,7 @@ static void every_key_is_read(void **state)
                                           "  \n"
                                           "signature = rpc\n"
                                           "timeout = 1500ms\n"
+                                          "try-timeout = 700ms\n"
                                           "connect-timeout = 2s\n"
                                           "; another comment\n"
                                           "ca-file = /etc/ssl/ca.pem\n"
@@ -153,6 +158,7 @@ static void every_key_is_read(void **state)
                                           "[quota]\n"
                                           "rate = 4.5\n"
                                           "burst = 7\n"
+                                          "account = harness-account\n"
                                           "[cache]\n"
                                           "ttl = 15m\n"
                                           "max-stale = 2d\n"
@@ -166,8 +172,9 @@ static void every_key_is_read(void **state)
     assert_string_equal(settings->endpoint, "https://iot.example.com:8443");
     assert_string_equal(settings->instance_id, "iot_instc-0pp1n8t");
     assert_int_equal(settings->signature, SIGNATURE_RPC);
-    assert_int_equal(settings->timeout, 1500);
-    assert_int_equal(settings->connect_timeout, 2 * SECOND);
+    assert_int_equal(settings->timeout_ms, 1500);
+    assert_int_equal(settings->try_timeout_ms, 700);
+    assert_int_equal(settings->connect_timeout_ms, 2 * SECOND_MS);
     assert_string_equal(settings->ca_file, "/etc/ssl/ca.pem");
     assert_string_equal(settings->proxy, "http://proxy.example.com:3128");
     assert_string_equal(settings->credentials_source, "cli-profile");
@@ -176,12 +183,35 @@ static void every_key_is_read(void **state)
     assert_string_equal(settings->metadata_endpoint, "http://127.0.0.1:8000");
     assert_true(settings->quota_rate > 4.499 && settings->quota_rate < 4.501);
     assert_int_equal(settings->quota_burst, 7);
-    assert_int_equal(settings->cache_ttl, 15 * MINUTE);
-    assert_int_equal(settings->cache_max_stale, 48 * HOUR);
+    assert_string_equal(settings->quota_account, "harness-account");
+    assert_int_equal(settings->cache_ttl_ms, 15 * MINUTE_MS);
+    assert_int_equal(settings->cache_max_stale_ms, 48 * HOUR_MS);
     assert_int_equal(settings->cache_entries, 12);
     assert_string_equal(settings->trace_file, "/var/log/aliyun-iot.log");
     assert_int_equal(settings->trace_level, TRACE_DEBUG);
     settings_free(settings);
+}
+
+/* conf/aliyun-iot.conf says of each setting how it would be written. */
+static void the_sample_is_accepted_with_all_its_settings(void **state)
+{
+    FILE *sample = fopen(getenv("SETTINGS_SAMPLE"), "r");
+    FILE *uncommented = fopen(file, "w");
+    char line[256];
+    int count = 0;
+
+    (void)state;
+    assert_true(sample && uncommented);
+    while (fgets(line, sizeof(line), sample)) {
+        bool is_setting = line[0] == '#' && strstr(line, " = ");
+
+        count += is_setting;
+        assert_true(fputs(line + (is_setting ? 2 : 0), uncommented) >= 0);
+    }
+    assert_int_equal(fclose(uncommented), 0);
+    fclose(sample);
+    assert_true(count > 0);
+    settings_free(load(file));
 }
 
 /* Reads the line in its section, and shows the number that it set. */
@@ -199,22 +229,26 @@ static void a_time_has_a_unit_and_bounds(void **state)
             "timeout = 0x10s", "timeout = 1s2s"};
 
     (void)state;
-    assert_number("cloud", "timeout = 100ms", timeout, 100);
-    assert_number("cloud", "timeout = 60m", timeout, HOUR);
-    assert_number("cloud", "timeout = 1h", timeout, HOUR);
-    assert_number("cloud", "connect-timeout = 100ms", connect_timeout, 100);
-    assert_number("cloud", "connect-timeout = 1h", connect_timeout, HOUR);
-    assert_number("cache", "ttl = 0", cache_ttl, 0);
-    assert_number("cache", "ttl = 0s", cache_ttl, 0);
-    assert_number("cache", "ttl = 365d", cache_ttl, INT64_C(365) * 24 * HOUR);
-    assert_number("cache", "max-stale = 0", cache_max_stale, 0);
-    assert_number("cache", "max-stale = 365d", cache_max_stale, INT64_C(365) * 24 * HOUR);
+    assert_number("cloud", "timeout = 100ms", timeout_ms, 100);
+    assert_number("cloud", "timeout = 60m", timeout_ms, HOUR_MS);
+    assert_number("cloud", "timeout = 1h", timeout_ms, HOUR_MS);
+    assert_number("cloud", "timeout = 30s", try_timeout_ms, 10 * SECOND_MS);
+    assert_number("cloud", "try-timeout = 100ms", try_timeout_ms, 100);
+    assert_number("cloud", "try-timeout = 1h", try_timeout_ms, HOUR_MS);
+    assert_number("cloud", "connect-timeout = 100ms", connect_timeout_ms, 100);
+    assert_number("cloud", "connect-timeout = 1h", connect_timeout_ms, HOUR_MS);
+    assert_number("cache", "ttl = 0", cache_ttl_ms, 0);
+    assert_number("cache", "ttl = 0s", cache_ttl_ms, 0);
+    assert_number("cache", "ttl = 365d", cache_ttl_ms, INT64_C(365) * 24 * HOUR_MS);
+    assert_number("cache", "max-stale = 0", cache_max_stale_ms, 0);
+    assert_number("cache", "max-stale = 365d", cache_max_stale_ms, INT64_C(365) * 24 * HOUR_MS);
 
     for (size_t index = 0; index < sizeof(bare) / sizeof(bare[0]); index++)
         assert_value_refused("cloud", bare[index], "timeout: it must be a number with a unit");
     assert_value_refused("cloud", "timeout = 99ms", "outside of the range");
     assert_value_refused("cloud", "timeout = 0", "outside of the range");
     assert_value_refused("cloud", "timeout = 3601s", "outside of the range");
+    assert_value_refused("cloud", "try-timeout = 0", "try-timeout: it is outside");
     assert_value_refused("cloud", "connect-timeout = 2h", "connect-timeout: it is outside");
     assert_value_refused("cache", "ttl = 366d", "ttl: it is outside of the range");
     assert_value_refused("cache", "max-stale = 366d", "max-stale: it is outside of the range");
@@ -440,7 +474,7 @@ static void an_indented_line_is_not_the_rest_of_the_one_before(void **state)
 
     (void)state;
     assert_string_equal(settings->region, "a");
-    assert_int_equal(settings->timeout, SECOND);
+    assert_int_equal(settings->timeout_ms, SECOND_MS);
     settings_free(settings);
     assert_refused("[cloud]\nregion = cn-\n  shanghai\n", "line 3");
     assert_refused("[cloud]\nca-file =\n\t/etc/ca.pem\n", "line 3");
@@ -463,7 +497,7 @@ static void the_file_may_have_windows_line_ends_and_none_at_its_end(void **state
 
     (void)state;
     assert_string_equal(settings->region, "a");
-    assert_int_equal(settings->timeout, SECOND);
+    assert_int_equal(settings->timeout_ms, SECOND_MS);
     settings_free(settings);
 }
 
@@ -511,7 +545,7 @@ static void a_file_that_is_missing_or_no_file_is_named(void **state)
     assert_int_equal(0, rmdir(file));
     /* Nobody writes to it: whoever opened it as usual would wait for ever. */
     assert_int_equal(0, mkfifo(file, 0600));
-    alarm(20);
+    alarm(300);
     assert_file_refused("not a regular file");
     alarm(0);
     assert_int_equal(0, unlink(file));
@@ -612,6 +646,59 @@ static void a_file_that_the_environment_names_must_be_there(void **state)
     set_path("ALIYUN_IOT_CONFIG", "absent.conf");
     assert_null(settings_load(NULL, &error));
     assert_error(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "/absent.conf: No such file");
+    error = NULL;
+    assert_null(settings_load(NULL, &error));
+    assert_error(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "; ALIYUN_IOT_CONFIG names this file");
+    error = NULL;
+    assert_null(settings_load("/absent.conf", &error));
+    assert_error(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "; the program, or config in openssl.cnf");
+}
+
+/* As a daemon that was started by root, with HOME=/root, and gave up root. */
+static void a_home_that_may_not_be_entered_is_passed_over(void **state)
+{
+    char home[128];
+    bool is_root = geteuid() == 0;
+
+    (void)state;
+    skip_with_system_file();
+    make_settings("home/.config/aliyun-iot/aliyun-iot.conf", "[cloud]\nregion = of-home\n");
+    snprintf(home, sizeof(home), "%s/home", folder);
+    assert_int_equal(0, chmod(folder, 0755));
+    assert_int_equal(0, chmod(home, 0));
+    if (is_root)
+        assert_int_equal(0, seteuid(65534));
+    assert_searched("cn-shanghai");
+    if (is_root)
+        assert_int_equal(0, seteuid(0));
+    assert_int_equal(0, chmod(home, 0700));
+    assert_searched("of-home");
+}
+
+/* The user would otherwise believe that the file counts. */
+static void a_file_of_the_user_that_cannot_be_read_is_an_error(void **state)
+{
+    struct aliyun_iot_error *error = NULL;
+    char path[256];
+    bool is_root = geteuid() == 0;
+
+    (void)state;
+    make_settings("home/.config/aliyun-iot/aliyun-iot.conf", "[cloud]\nregion = of-home\n");
+    snprintf(path, sizeof(path), "%s/home", folder);
+    assert_int_equal(0, chmod(folder, 0755));
+    for (size_t index = 0; index < 3; index++) {
+        assert_int_equal(0, chmod(path, 0755));
+        strcat(path, (const char *[]){"/.config", "/aliyun-iot", "/aliyun-iot.conf"}[index]);
+    }
+    assert_int_equal(0, chmod(path, 0));
+    if (is_root)
+        assert_int_equal(0, seteuid(65534));
+    assert_null(settings_load(NULL, &error));
+    if (is_root)
+        assert_int_equal(0, seteuid(0));
+    assert_error(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
+            "Permission denied; let this user read the file, or name another one in "
+            "ALIYUN_IOT_CONFIG");
 }
 
 static void the_path_is_told_without_reading_the_file(void **state)
@@ -637,7 +724,6 @@ static void the_environment_switches_the_trace_on(void **state)
     setenv("ALIYUN_IOT_TRACE", "", 1);
     settings = load_text("");
     assert_null(settings->trace_file);
-    assert_int_equal(settings->trace_level, TRACE_OFF);
     settings_free(settings);
 
     setenv("ALIYUN_IOT_TRACE", "/tmp/trace.log", 1);
@@ -668,18 +754,10 @@ static int make_folder(void **state)
     return 0;
 }
 
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)
-{
-    (void)status;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
-
 static int remove_folder(void **state)
 {
     (void)state;
-    return nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    return folder_remove(folder);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, remove_folder)
@@ -690,6 +768,7 @@ int main(void)
             TEST(without_a_file_all_settings_are_the_defaults),
             TEST(a_file_without_a_key_leaves_the_defaults),
             TEST(every_key_is_read),
+            TEST(the_sample_is_accepted_with_all_its_settings),
             TEST(a_time_has_a_unit_and_bounds),
             TEST(a_number_has_bounds),
             TEST(a_rate_is_a_decimal_with_a_point),
@@ -714,6 +793,8 @@ int main(void)
             TEST(what_a_message_repeats_of_the_file_is_short),
             TEST(the_environment_names_the_file_before_the_users_folders),
             TEST(a_file_that_the_environment_names_must_be_there),
+            TEST(a_home_that_may_not_be_entered_is_passed_over),
+            TEST(a_file_of_the_user_that_cannot_be_read_is_an_error),
             TEST(the_path_is_told_without_reading_the_file),
             TEST(the_environment_switches_the_trace_on),
     };

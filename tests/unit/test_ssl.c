@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The helper for programs with an SSL_CTX of their own, proved by handshakes in memory. */
-#include "unit.h"
+#include "signer_double.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include <aliyun-iot/ssl.h>
 
-#include "identity.h"
+#include "base/identity.h"
 
 static const char *const key_types[] = {"RSA", "EC", "ED25519"};
 enum { TYPES = sizeof(key_types) / sizeof(key_types[0]) };
+
+/* A key that is not data. */
+static const char signers_name[] = "signer";
+static struct aliyun_iot_identity *signers_identity;
 
 static EVP_PKEY *ca_key;
 static X509 *ca, *intermediate;
@@ -29,44 +33,43 @@ int aliyun_iot_identity_resolve(const char *settings_file, const char *uri,
     for (size_t type = 0; type < TYPES; type++)
         if (strstr(uri, key_types[type]))
             *identity = identity_reference(identities[type]);
+    if (strstr(uri, signers_name))
+        *identity = identity_reference(signers_identity);
     return *identity != NULL || error_set(error, ALIYUN_IOT_REASON_NOT_FOUND, "%s: no such", uri);
-}
-
-static EVP_PKEY *new_key(const char *type)
-{
-    if (strcmp(type, "RSA") == 0)
-        return EVP_PKEY_Q_keygen(NULL, NULL, type, (size_t)2048);
-    return EVP_PKEY_Q_keygen(NULL, NULL, type, "P-256");
 }
 
 static X509 *new_certificate(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *issuer_key)
 {
-    X509 *certificate = X509_new();
+    X509 *certificate = pair_certificate(key, -3600, 86400);
     X509_NAME *subject = X509_NAME_new();
     X509V3_CTX context;
     X509_EXTENSION *constraints;
 
-    X509_set_version(certificate, X509_VERSION_3);
-    ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-    X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), 86400);
     X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
     X509_set_subject_name(certificate, subject);
     X509_NAME_free(subject);
     X509_set_issuer_name(certificate, X509_get_subject_name(issuer ? issuer : certificate));
-    X509_set_pubkey(certificate, key);
     X509V3_set_ctx(&context, issuer ? issuer : certificate, certificate, NULL, NULL, 0);
     constraints = X509V3_EXT_conf_nid(NULL, &context, NID_basic_constraints,
             strcmp(name, "leaf") == 0 ? "critical,CA:FALSE" : "critical,CA:TRUE");
     X509_add_ext(certificate, constraints, -1);
     X509_EXTENSION_free(constraints);
-    assert_true(X509_sign(certificate, issuer_key, EVP_sha256()) > 0);
+    pair_sign(certificate, issuer_key);
     return certificate;
+}
+
+static struct aliyun_iot_identity *new_signers_identity(struct signer_double *signer)
+{
+    CLEANUP(certificates_free) STACK_OF(X509) *chain = sk_X509_new_null();
+    const struct key_signer key_signer = signer_double(signer);
+
+    sk_X509_push(chain, new_certificate("leaf", signer->key, intermediate, intermediate_key));
+    return identity_new_with_signer(chain, &key_signer, "1", "request", NULL);
 }
 
 static struct aliyun_iot_identity *new_identity(const char *type)
 {
-    CLEANUP(EVP_PKEY_free) EVP_PKEY *key = new_key(type);
+    CLEANUP(EVP_PKEY_free) EVP_PKEY *key = pair_key(type);
     CLEANUP(certificates_free) STACK_OF(X509) *chain = sk_X509_new_null();
     struct aliyun_iot_error *error = NULL;
 
@@ -137,7 +140,7 @@ static void identities_of_every_type_of_key_connect_with_their_intermediates(voi
 static void one_identity_takes_the_place_of_another(void **state)
 {
     SSL_CTX *client = SSL_CTX_new(TLS_client_method());
-    CLEANUP(EVP_PKEY_free) EVP_PKEY *other_key = new_key("RSA");
+    CLEANUP(EVP_PKEY_free) EVP_PKEY *other_key = pair_key("RSA");
     X509 *other = new_certificate("other", other_key, NULL, other_key);
     STACK_OF(X509) *chain;
 
@@ -178,6 +181,7 @@ static void assert_fails(
 static void what_fails_is_one_error_and_leaves_the_context_as_it_was(void **state)
 {
     SSL_CTX *client = SSL_CTX_new(TLS_client_method());
+    struct signer_double signer = {.key = ca_key};
     X509 *before;
 
     (void)state;
@@ -189,6 +193,11 @@ static void what_fails_is_one_error_and_leaves_the_context_as_it_was(void **stat
     SSL_CTX_set_security_level(client, 5);
     assert_fails(client, "aliyun-iot:product/RSA", ALIYUN_IOT_REASON_INTERNAL, "too small");
     SSL_CTX_set_security_level(client, 1);
+    signers_identity = new_signers_identity(&signer);
+    setenv("OPENSSL_MODULES", "/nonexistent", 1);
+    assert_fails(client, "aliyun-iot:product/signer", ALIYUN_IOT_REASON_LIBRARY,
+            "needs the provider module");
+    aliyun_iot_identity_free(signers_identity);
     assert_ptr_equal(SSL_CTX_get0_certificate(client), before);
     assert_connects(client);
     SSL_CTX_free(client);
@@ -218,9 +227,9 @@ static void a_library_context_of_its_own_needs_nothing_of_the_default_one(void *
 static int make_identities(void **state)
 {
     (void)state;
-    ca_key = new_key("EC");
+    ca_key = pair_key("EC");
     ca = new_certificate("CA", ca_key, NULL, ca_key);
-    intermediate_key = new_key("RSA");
+    intermediate_key = pair_key("RSA");
     intermediate = new_certificate("intermediate", intermediate_key, ca, ca_key);
     for (size_t type = 0; type < TYPES; type++)
         identities[type] = new_identity(key_types[type]);

@@ -3,15 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <regex.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "trace.h"
+#include "base/trace.h"
 
 static char folder[] = "/tmp/test-trace-XXXXXX";
 static char file[64], other[64];
+static struct trace_output *output;
 
 /* What a file holds, to be freed; NULL: there is none. */
 static char *read_text(const char *path)
@@ -32,7 +34,7 @@ static char *read_text(const char *path)
 
 static struct settings settings_of(enum trace_level level)
 {
-    return (struct settings){.trace_file = file, .trace_level = level};
+    return (struct settings){.trace_file = file, .trace_level = level, .trace_output = output};
 }
 
 static void assert_line(const char *line, const char *level_and_text)
@@ -208,9 +210,54 @@ static void a_pipe_that_nobody_reads_stops_nobody(void **state)
 
     (void)state;
     assert_int_equal(0, mkfifo(file, 0600));
-    alarm(20);
+    alarm(300);
     trace(&settings, TRACE_INFO, "nowhere");
     alarm(0);
+}
+
+/* Traces to a pipe as standard error. */
+static void trace_to_pipe(int end, int lines)
+{
+    struct settings settings = {.trace_file = (char[]){"stderr"}, .trace_level = TRACE_INFO};
+    int before = dup(STDERR_FILENO);
+
+    assert_int_equal(dup2(end, STDERR_FILENO), STDERR_FILENO);
+    alarm(300);
+    for (int line = 0; line < lines; line++)
+        trace(&settings, TRACE_INFO, "line=%d", line);
+    alarm(0);
+    assert_int_equal(dup2(before, STDERR_FILENO), STDERR_FILENO);
+    close(before);
+}
+
+static void a_full_pipe_as_standard_error_stops_nobody(void **state)
+{
+    int ends[2], lines = 0;
+    FILE *stream;
+    char *text = NULL;
+    size_t room = 0;
+
+    (void)state;
+    assert_int_equal(0, pipe2(ends, O_CLOEXEC));
+    trace_to_pipe(ends[1], 10000);
+    close(ends[1]);
+    stream = fdopen(ends[0], "r");
+    for (; getline(&text, &room, stream) > 0; lines++)
+        assert_non_null(strchr(text, '\n'));
+    assert_true(lines > 100 && lines < 10000);
+    free(text);
+    fclose(stream);
+}
+
+static void a_pipe_as_standard_error_without_a_reader_kills_nobody(void **state)
+{
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(0, pipe2(ends, O_CLOEXEC));
+    close(ends[0]);
+    trace_to_pipe(ends[1], 1);
+    close(ends[1]);
 }
 
 static void errno_stays_as_it_was(void **state)
@@ -231,18 +278,130 @@ static void errno_stays_as_it_was(void **state)
     assert_int_equal(errno, EXDEV);
 }
 
-static void no_descriptor_is_kept(void **state)
+/* The number that the next descriptor will have. */
+static int next_descriptor(void)
+{
+    int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    close(next);
+    return next;
+}
+
+static void the_descriptor_that_is_kept_is_not_inherited_and_is_closed_in_the_end(void **state)
 {
     struct settings settings = settings_of(TRACE_INFO);
-    int before = open("/dev/null", O_RDONLY | O_CLOEXEC), after;
+    int kept = next_descriptor();
 
     (void)state;
+    trace(&settings, TRACE_INFO, "kept");
+    assert_int_not_equal(next_descriptor(), kept);
+    trace(&settings, TRACE_INFO, "kept");
+    assert_int_equal(fcntl(kept, F_GETFD), FD_CLOEXEC);
+    trace_output_free(output);
+    output = NULL;
+    assert_int_equal(next_descriptor(), kept);
+}
+
+static void without_room_to_keep_it_the_file_is_opened_for_each_line(void **state)
+{
+    struct settings settings = settings_of(TRACE_INFO);
+    int next = next_descriptor();
+
+    (void)state;
+    settings.trace_output = NULL;
+    trace(&settings, TRACE_INFO, "opened and closed");
+    assert_int_equal(next_descriptor(), next);
+    assert_traced("info opened and closed");
+}
+
+static void a_file_of_the_program_that_has_the_number_now_gets_no_line(void **state)
+{
+    struct settings settings = settings_of(TRACE_INFO);
+    int kept = next_descriptor();
+    char *text;
+
+    (void)state;
+    trace(&settings, TRACE_INFO, "first");
+    assert_int_equal(0, close(kept));
+    assert_int_equal(kept, open(other, O_RDWR | O_CREAT | O_EXCL, 0600));
+    trace(&settings, TRACE_INFO, "second");
+    text = read_text(other);
+    assert_string_equal(text, "");
+    free(text);
+    text = read_text(file);
+    assert_non_null(strstr(text, "info second\n"));
+    free(text);
+    close(kept);
+}
+
+static void the_trace_is_never_standard_output(void **state)
+{
+    struct settings settings = settings_of(TRACE_INFO);
+    int before = dup(STDOUT_FILENO);
+
+    (void)state;
+    close(STDOUT_FILENO);
+    trace(&settings, TRACE_INFO, "to the file alone");
+    assert_int_equal(-1, fcntl(STDOUT_FILENO, F_GETFD));
+    assert_int_equal(dup2(before, STDOUT_FILENO), STDOUT_FILENO);
     close(before);
-    for (int time = 0; time < 3; time++)
-        trace(&settings, TRACE_INFO, "opened and closed");
-    after = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    close(after);
-    assert_int_equal(before, after);
+}
+
+/* As log rotation does it. Lines go to the renamed file until the path is looked at again. */
+static void after_the_file_was_renamed_there_is_a_new_one(void **state)
+{
+    struct settings settings = settings_of(TRACE_INFO);
+    char *text;
+
+    (void)state;
+    trace(&settings, TRACE_INFO, "old");
+    assert_int_equal(0, rename(file, other));
+    alarm(300);
+    while (access(file, F_OK) != 0)
+        trace(&settings, TRACE_INFO, "new");
+    alarm(0);
+    assert_traced("info new");
+    text = read_text(other);
+    assert_non_null(strstr(text, "info old\n"));
+    free(text);
+}
+
+static void a_deleted_file_is_made_again_at_once(void **state)
+{
+    struct settings settings = settings_of(TRACE_INFO);
+
+    (void)state;
+    for (int time = 0; time < 3; time++) {
+        trace(&settings, TRACE_INFO, "again");
+        assert_traced("info again");
+    }
+}
+
+static void *write_thread(void *context)
+{
+    for (int line = 0; line < 500; line++)
+        trace(context, TRACE_INFO, "line=%d", line);
+    return NULL;
+}
+
+static void no_line_of_several_threads_is_lost(void **state)
+{
+    enum { THREADS = 4 };
+    struct settings settings = settings_of(TRACE_INFO);
+    pthread_t threads[THREADS];
+    int lines = 0;
+
+    (void)state;
+    for (int index = 0; index < THREADS; index++)
+        pthread_create(&threads[index], NULL, write_thread, &settings);
+    for (int index = 0; index < THREADS; index++)
+        pthread_join(threads[index], NULL);
+    for (char *text = read_text(file), *at = text; text; text = NULL) {
+        for (; (at = strchr(at, '\n')); at++)
+            lines++;
+        free(text);
+    }
+    assert_int_equal(lines, THREADS * 500);
 }
 
 static void stderr_is_written_to_and_stays_open(void **state)
@@ -303,12 +462,14 @@ static int make_folder(void **state)
         return -1;
     snprintf(file, sizeof(file), "%s/trace.log", folder);
     snprintf(other, sizeof(other), "%s/other", folder);
-    return 0;
+    output = trace_output_new();
+    return output ? 0 : -1;
 }
 
 static int remove_folder(void **state)
 {
     (void)state;
+    trace_output_free(output);
     snprintf(file, sizeof(file), "%s/trace.log", folder);
     unlink(file);
     unlink(other);
@@ -330,8 +491,16 @@ int main(void)
             TEST(a_symbolic_link_is_not_followed),
             TEST(a_place_that_cannot_be_written_is_ignored),
             TEST(a_pipe_that_nobody_reads_stops_nobody),
+            TEST(a_full_pipe_as_standard_error_stops_nobody),
+            TEST(a_pipe_as_standard_error_without_a_reader_kills_nobody),
             TEST(errno_stays_as_it_was),
-            TEST(no_descriptor_is_kept),
+            TEST(the_descriptor_that_is_kept_is_not_inherited_and_is_closed_in_the_end),
+            TEST(without_room_to_keep_it_the_file_is_opened_for_each_line),
+            TEST(a_file_of_the_program_that_has_the_number_now_gets_no_line),
+            TEST(the_trace_is_never_standard_output),
+            TEST(after_the_file_was_renamed_there_is_a_new_one),
+            TEST(a_deleted_file_is_made_again_at_once),
+            TEST(no_line_of_several_threads_is_lost),
             TEST(stderr_is_written_to_and_stays_open),
             TEST(lines_of_several_processes_do_not_mix),
     };

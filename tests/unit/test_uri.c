@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "uri.h"
+#include "base/uri.h"
 
 static void assert_refused(const char *text, const char *phrase)
 {

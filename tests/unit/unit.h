@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every unit test includes: cmocka with the headers that it wants before itself. */
+/* What every unit test includes: cmocka with the headers that it needs before itself. */
 #ifndef UNIT_H
 #define UNIT_H
 
@@ -14,6 +14,8 @@
 #include <cmocka.h>
 
 #include <aliyun-iot/error.h>
+
+#include "pair.h"
 
 /* The name that cmocka has for this is another from version to version. */
 #define assert_between(number, least, most)                                                        \

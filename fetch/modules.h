@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loads modules (see base/module.h) from one absolute folder, which is set at compile time, or from
+ * the folder that ALIYUN_IOT_MODULES names. A module is never unloaded.
+ */
+#ifndef MODULES_H
+#define MODULES_H
+
+#include "base/settings.h"
+#include "base/source.h"
+
+enum module_id { MODULE_CLOUD };
+
+/*
+ * The source of a module. Its first fetch loads the module, so that a process which fetches nothing
+ * does not load it. settings must outlive the source. NULL with *error set.
+ */
+struct source *module_source_new(
+        enum module_id id, const struct settings *settings, struct aliyun_iot_error **error);
+
+#endif
