@@ -13,6 +13,7 @@
 #include "cache/recent.h"
 #include "modules.h"
 #include "remote/source.h"
+#include "vault/vault.h"
 
 struct resolver {
     atomic_int references;
@@ -66,6 +67,8 @@ struct resolver *resolver_new(struct settings *settings, struct aliyun_iot_error
         return resolver->source ? take(resolver) : NULL;
     }
     resolver->source = module_source_new(MODULE_CLOUD, settings, error);
+    if (resolver->source && settings->vault_path)
+        resolver->source = vault_source_new(settings, resolver->source, error);
     if (!resolver->source)
         return NULL;
     resolver->memory = memory_cache_new(resolver->settings, resolver->source);

@@ -9,13 +9,15 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "vault/lock.h"
 
 static const char default_policy[] = "/etc/aliyun-iot/policy.conf";
 
 /* What a reload replaces, all or nothing. */
 struct configuration {
     struct resolver *resolver;
-    struct policy *policy; /* NULL: there is none */
+    struct policy *policy;         /* NULL: there is none */
+    struct vault_lock *vault_lock; /* NULL: there is no vault, or it is shared */
 };
 
 struct service {
@@ -36,6 +38,7 @@ static void configuration_release(struct configuration *configuration)
 {
     resolver_free(configuration->resolver);
     policy_free(configuration->policy);
+    vault_lock_free(configuration->vault_lock);
     *configuration = (struct configuration){.resolver = NULL};
 }
 
@@ -70,22 +73,41 @@ static struct policy *load_policy(const char *file, struct aliyun_iot_error **er
     return policy;
 }
 
-/* Returns 1 with *made, to be released; or 0 with *error set. */
-static int load(
+/* A private agent uses its user's vault as the user's programs do: it shares it. */
+static int lock_vault(
+        struct service *service, struct configuration *made, struct aliyun_iot_error **error)
+{
+    const char *path = resolver_settings(made->resolver)->vault_path;
+
+    if (!path || service->is_private)
+        return 1;
+    made->vault_lock = vault_lock_take(path, service->present.vault_lock, error);
+    return made->vault_lock != NULL;
+}
+
+/* The log comes last, since it does not go back to what it was. */
+static int load_all(
         struct service *service, struct configuration *made, struct aliyun_iot_error **error)
 {
     struct settings *settings = settings_load_for_agent(service->settings_file, error);
     const char *file;
 
-    *made = (struct configuration){.resolver = settings ? resolver_new(settings, error) : NULL};
-    if (!made->resolver)
+    made->resolver = settings ? resolver_new(settings, error) : NULL;
+    if (!made->resolver || !lock_vault(service, made, error))
         return 0;
     file = policy_file(service, resolver_settings(made->resolver));
     if (file)
         made->policy = load_policy(file, error);
-    /* The log comes last, since it does not go back to what it was. */
-    if ((!file || made->policy) &&
-            audit_log_configure(service->audit_log, resolver_settings(made->resolver), error))
+    return (!file || made->policy) &&
+           audit_log_configure(service->audit_log, resolver_settings(made->resolver), error);
+}
+
+/* Returns 1 with *made, to be released; or 0 with *error set. */
+static int load(
+        struct service *service, struct configuration *made, struct aliyun_iot_error **error)
+{
+    *made = (struct configuration){.resolver = NULL};
+    if (load_all(service, made, error))
         return 1;
     configuration_release(made);
     return 0;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/identity.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -11,27 +10,9 @@
 
 #include "base/cryptography.h"
 #include "base/export.h"
+#include "base/identity_parts.h"
 #include "base/key_pair.h"
 #include "base/pkcs8.h"
-
-/* Bytes in DER. */
-struct der {
-    unsigned char *bytes;
-    size_t size;
-};
-
-struct aliyun_iot_identity {
-    atomic_int references;
-    struct der *certificates; /* the leaf, then intermediates */
-    size_t certificate_count;
-    struct der key;             /* PKCS#8 PrivateKeyInfo; empty: signer */
-    OSSL_PARAM *key_parameters; /* the same key, as OpenSSL's key management imports it */
-    struct key_signer signer;   /* sign is NULL: the key is data */
-    char *key_type;
-    char *serial_number;
-    char *request_id;
-    int64_t not_before, not_after;
-};
 
 static void der_free(struct der *der)
 {
@@ -171,6 +152,7 @@ static struct aliyun_iot_identity *make_without_key(STACK_OF(X509) *certificates
     identity->references = 1;
     identity->not_before = seconds_since_1970(X509_get0_notBefore(leaf));
     identity->not_after = seconds_since_1970(X509_get0_notAfter(leaf));
+    identity->fetched = (int64_t)time(NULL);
     if (!copy_certificates(identity, certificates, error) ||
             !copy_texts(identity, EVP_PKEY_get0_type_name(X509_get0_pubkey(leaf)), serial_number,
                     request_id, error))
@@ -260,6 +242,11 @@ int64_t identity_not_before(const struct aliyun_iot_identity *identity)
 int64_t identity_not_after(const struct aliyun_iot_identity *identity)
 {
     return identity->not_after;
+}
+
+int64_t identity_fetched(const struct aliyun_iot_identity *identity)
+{
+    return identity->fetched;
 }
 
 EXPORT size_t aliyun_iot_identity_certificate_count(const struct aliyun_iot_identity *identity)

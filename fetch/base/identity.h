@@ -79,4 +79,10 @@ struct aliyun_iot_identity *identity_reference(struct aliyun_iot_identity *ident
 int64_t identity_not_before(const struct aliyun_iot_identity *identity);
 int64_t identity_not_after(const struct aliyun_iot_identity *identity);
 
+/*
+ * When the cloud answered with it, in seconds since 1970: before it was made, if it comes from a
+ * vault.
+ */
+int64_t identity_fetched(const struct aliyun_iot_identity *identity);
+
 #endif

@@ -183,6 +183,15 @@ static int set_from_environment(struct settings *settings, struct aliyun_iot_err
     return 1;
 }
 
+static int check_vault(const struct settings *settings, struct aliyun_iot_error **error)
+{
+    if (!settings->vault_path == !settings->vault_key)
+        return 1;
+    return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
+            "settings file %.300s: section [vault] has no %s; path and key belong together",
+            settings->file, settings->vault_path ? "key" : "path");
+}
+
 /* path: becomes the settings'; NULL: no file, all defaults. */
 static struct settings *load(
         char *path, enum settings_files kind, const char *advice, struct aliyun_iot_error **error)
@@ -198,7 +207,7 @@ static struct settings *load(
     settings->agent_owner_uid = SETTINGS_OWNER_SELF;
     if (!set_defaults(settings, error) ||
             (path && !read_settings_file(settings, kind, advice, error)) ||
-            !set_from_environment(settings, error))
+            !check_vault(settings, error) || !set_from_environment(settings, error))
         return NULL;
     if (settings->try_timeout_ms == 0)
         settings->try_timeout_ms = settings->timeout_ms / 3;

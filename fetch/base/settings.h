@@ -59,6 +59,12 @@ struct settings {
     int64_t cache_max_stale_ms; /* 24 h */
     int64_t cache_entries;      /* 100000 */
 
+    /* [vault] */
+    char *vault_path;           /* a folder; NULL: nothing is kept across restarts */
+    char *vault_key;            /* file:PATH or systemd:NAME, see vault/key_source.h; NULL: unset */
+    int64_t vault_ttl_ms;       /* 24 h; what is older is fetched anew while it is served */
+    int64_t vault_max_stale_ms; /* 30 d; what is older by that is not served */
+
     /* [agent], of aliyun-iot.conf */
     char *agent_socket;      /* path of the agent's Unix socket; NULL: embedded, without an agent */
     int64_t agent_owner_uid; /* who may listen there beside root; SETTINGS_OWNER_SELF or _ANY */

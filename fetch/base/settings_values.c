@@ -54,6 +54,30 @@ const char *settings_read_path(const struct settings_value *value)
     return store_text(value, path);
 }
 
+const char *settings_read_sealing_key(const struct settings_value *value)
+{
+    static const char file[] = "file:", systemd[] = "systemd:";
+    const char *problem, *name = value->text + strlen(systemd);
+    struct settings_value path = *value;
+    char *absolute = NULL, *source;
+
+    if (strncmp(value->text, systemd, strlen(systemd)) == 0)
+        return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0
+                       ? settings_read_text(value)
+                       : "systemd: must be followed by the name of a credential";
+    if (strncmp(value->text, file, strlen(file)) != 0)
+        return "expected file:PATH or systemd:NAME";
+    path.text += strlen(file);
+    path.place = &absolute;
+    problem = settings_read_path(&path);
+    if (problem)
+        return problem;
+    if (asprintf(&source, "%s%s", file, absolute) < 0)
+        source = NULL;
+    free(absolute);
+    return store_text(value, source);
+}
+
 const char *settings_read_trace_file(const struct settings_value *value)
 {
     return strcmp(value->text, "stderr") == 0 ? settings_read_text(value)

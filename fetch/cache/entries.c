@@ -208,6 +208,14 @@ static void update_by_failure(struct cache_entry *entry, const struct aliyun_iot
     }
 }
 
+/* Whether an identity from a vault is so old that the vault wants it fetched anew. */
+static bool is_old(const struct aliyun_iot_identity *identity, const struct settings *settings)
+{
+    int64_t age_ms = ((int64_t)time(NULL) - identity_fetched(identity)) * 1000;
+
+    return settings->vault_path && (age_ms < 0 || age_ms >= settings->vault_ttl_ms);
+}
+
 void entry_update(struct cache_entry *entry, const struct settings *settings,
         struct aliyun_iot_identity *identity, const struct aliyun_iot_error *error)
 {
@@ -222,7 +230,9 @@ void entry_update(struct cache_entry *entry, const struct settings *settings,
     if (ttl_ms > 0)
         entry->identity = identity_reference(identity);
     entry->fetched_ms = monotonic_milliseconds();
-    entry->next_call_ms = entry->fetched_ms + ttl_ms - ttl_ms / REFRESH_PART;
+    entry->next_call_ms = entry->fetched_ms;
+    if (!is_old(identity, settings))
+        entry->next_call_ms += ttl_ms - ttl_ms / REFRESH_PART;
 }
 
 struct aliyun_iot_identity *entry_identity(

@@ -22,6 +22,9 @@
 
 #define MILLISECOND_NS INT64_C(1000000)
 
+/* Of the quota, the most that refreshes get where a vault holds far more than is in use. */
+enum { VAULT_REFRESH_PART = 5 };
+
 enum { NAME_SIZE = 6 + 2 * SHA256_DIGEST_LENGTH + 1 }; /* "quota-" and a digest */
 
 struct quota {
@@ -34,6 +37,7 @@ struct quota {
 struct visit {
     const struct quota *quota;
     bool background;
+    bool is_admitted; /* of the background: other calls like it leave room for it */
     int64_t deadline;
     int64_t place_ns; /* on the queue's clock */
     int64_t wait_ns;  /* nanoseconds until the place comes, at least */
@@ -93,6 +97,8 @@ struct quota *quota_open(const struct settings *settings, const char *endpoint)
     quota->settings = settings;
     quota->pace.step_ns = (int64_t)((double)SECOND_NS / settings->quota_rate);
     quota->pace.burst = settings->quota_burst;
+    quota->pace.background_step_ns =
+            quota->pace.step_ns * (settings->vault_path ? VAULT_REFRESH_PART : 1);
     return quota;
 }
 
@@ -150,7 +156,7 @@ static void estimate_wait(struct visit *visit, const struct quota_queue *queue, 
     int64_t end_ns = now_ns + deadline_left_ms(visit->deadline) * MILLISECOND_NS;
 
     visit->wait_ns = quota_queue_wait(queue, visit->place_ns, now_ns);
-    visit->refused = (visit->background && visit->wait_ns > 0) ||
+    visit->refused = (visit->background && (visit->wait_ns > 0 || !visit->is_admitted)) ||
                      !quota_queue_reaches(queue, visit->place_ns, end_ns);
 }
 
@@ -159,9 +165,10 @@ static bool take_place(struct visit *visit, struct quota_queue *queue, int64_t n
     const struct quota_pace *pace = &visit->quota->pace;
 
     visit->place_ns = quota_queue_place(queue, pace, now_ns);
+    visit->is_admitted = quota_queue_admits_background(queue, now_ns);
     estimate_wait(visit, queue, now_ns);
     if (!visit->refused)
-        quota_queue_take(queue, pace, now_ns);
+        quota_queue_take(queue, pace, visit->background, now_ns);
     return !visit->refused;
 }
 
@@ -174,6 +181,9 @@ static bool look_again(struct visit *visit, struct quota_queue *queue, int64_t n
 
 static int refuse_place(const struct visit *visit, struct aliyun_iot_error **error)
 {
+    if (visit->background && visit->wait_ns == 0)
+        return error_set(error, ALIYUN_IOT_REASON_THROTTLED,
+                "the refresh leaves the account's quota of calls to others for now");
     return error_set(error, ALIYUN_IOT_REASON_THROTTLED,
             "the queue for the account's quota of calls (%.1f a second) is %.1f seconds long, "
             "longer than this call may take; try again later, or raise timeout in aliyun-iot.conf",

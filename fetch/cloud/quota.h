@@ -24,7 +24,8 @@ DEFINE_CLEANUP(struct quota *, quota_free);
 
 /*
  * Waits for a place. background: nobody waits for the call, so it goes only when nobody else is in
- * the queue. If no file can be used, the queue is this process's own, and the trace says so.
+ * the queue; and where there is a vault, which refreshes many devices, such calls get a fifth of
+ * the quota. If no file can be used, the queue is this process's own, and the trace says so.
  * Returns 1; or 0 with *error set (THROTTLED), as soon as it is known that the place comes after
  * the deadline; the error says how long the queue is.
  */

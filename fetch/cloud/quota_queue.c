@@ -60,8 +60,9 @@ bool quota_queue_is_sound(const struct quota_queue *queue, int64_t now_ns)
                                      queue->clock_ns < 0 || queue->clock_ns > queue->slowed_ns ||
                                      queue->speed < SPEED_MIN || queue->speed > FULL_SPEED))
         return false;
-    return queue->next_ns >= 0 &&
-           queue->next_ns - clock_at(queue, now_ns) <= LENGTH_MAX_S * SECOND_NS;
+    return queue->next_ns >= 0 && queue->next_background_ns >= 0 &&
+           queue->next_ns - clock_at(queue, now_ns) <= LENGTH_MAX_S * SECOND_NS &&
+           queue->next_background_ns - clock_at(queue, now_ns) <= LENGTH_MAX_S * SECOND_NS;
 }
 
 /* The next place without a burst. */
@@ -78,12 +79,21 @@ int64_t quota_queue_place(
     return first_free(queue, now_ns) - (pace->burst - 1) * pace->step_ns;
 }
 
-void quota_queue_take(struct quota_queue *queue, const struct quota_pace *pace, int64_t now_ns)
+void quota_queue_take(
+        struct quota_queue *queue, const struct quota_pace *pace, bool background, int64_t now_ns)
 {
     /* An empty queue that is back at full speed starts anew, so that its clock shows real time. */
     if (queue->next_ns <= clock_at(queue, now_ns) && speed_at(queue, now_ns) >= 1)
-        *queue = (struct quota_queue){.next_ns = now_ns};
+        *queue = (struct quota_queue){
+                .next_ns = now_ns, .next_background_ns = queue->next_background_ns};
     queue->next_ns = first_free(queue, now_ns) + pace->step_ns;
+    if (background)
+        queue->next_background_ns = clock_at(queue, now_ns) + pace->background_step_ns;
+}
+
+bool quota_queue_admits_background(const struct quota_queue *queue, int64_t now_ns)
+{
+    return queue->next_background_ns <= clock_at(queue, now_ns);
 }
 
 int64_t quota_queue_wait(const struct quota_queue *queue, int64_t place_ns, int64_t now_ns)

@@ -23,12 +23,14 @@ struct quota_queue {
     int64_t slowed_ns; /* CLOCK_BOOTTIME when the queue was last slowed down; 0: never */
     int64_t clock_ns;  /* the queue's clock at that time */
     int64_t speed;     /* of the queue's clock from that time on, in millionths of full speed */
+    int64_t next_background_ns; /* on the queue's clock: when one that nobody waits for may go */
 };
 
 /* How fast the queue may move. */
 struct quota_pace {
-    int64_t step_ns; /* between two calls */
-    int64_t burst;   /* calls that may go at once after a pause */
+    int64_t step_ns;            /* between two calls */
+    int64_t burst;              /* calls that may go at once after a pause */
+    int64_t background_step_ns; /* between two calls that nobody waits for */
 };
 
 /* Whether the numbers can be those of a queue at that time, and not of a damaged file. */
@@ -38,8 +40,12 @@ bool quota_queue_is_sound(const struct quota_queue *queue, int64_t now_ns);
 int64_t quota_queue_place(
         const struct quota_queue *queue, const struct quota_pace *pace, int64_t now_ns);
 
-/* Takes that place. */
-void quota_queue_take(struct quota_queue *queue, const struct quota_pace *pace, int64_t now_ns);
+/* Takes that place. background: nobody waits for the call. */
+void quota_queue_take(
+        struct quota_queue *queue, const struct quota_pace *pace, bool background, int64_t now_ns);
+
+/* Whether a call that nobody waits for may go, as far as others like it are concerned. */
+bool quota_queue_admits_background(const struct quota_queue *queue, int64_t now_ns);
 
 /*
  * How long it takes at least until the place comes; 0: it has come. Ask again after that time: it

@@ -3,14 +3,10 @@
 #ifndef COMMAND_H
 #define COMMAND_H
 
-#include <aliyun-iot/identity.h>
-
-#include "base/error.h"
+#include "base/identity.h"
 
 /* Exit status, as the man page says. */
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-
-DEFINE_CLEANUP(struct aliyun_iot_identity *, aliyun_iot_identity_free);
 
 /* The subcommands. argv[0] is the name of the subcommand. They return an exit status. */
 int command_agent(int argc, char **argv);
@@ -18,6 +14,7 @@ int command_audit(int argc, char **argv);
 int command_policy(int argc, char **argv);
 int command_show(int argc, char **argv);
 int command_pem(int argc, char **argv);
+int command_vault(int argc, char **argv);
 
 /* Print one line on standard error, and return EXIT_FAILED or EXIT_USAGE. */
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -21,6 +21,8 @@ static const struct {
         {"show", command_show, "show URI", "resolve a device and describe its certificate"},
         {"pem", command_pem, "pem URI [-o FILE]",
                 "write a PEM identity file, which holds no secret"},
+        {"vault", command_vault, "vault init|status|verify|purge PATTERN|rekey KEY",
+                "make and look after a vault of sealed identities"},
 };
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };

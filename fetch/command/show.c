@@ -13,7 +13,6 @@ static inline void openssl_free(char *text)
     OPENSSL_free(text);
 }
 DEFINE_CLEANUP(char *, openssl_free);
-DEFINE_CLEANUP(X509 *, X509_free);
 DEFINE_CLEANUP(BIGNUM *, BN_free);
 DEFINE_CLEANUP(BIO *, BIO_free_all);
 

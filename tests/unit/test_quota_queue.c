@@ -63,7 +63,7 @@ static void wait_for_place(struct caller *caller, const struct quota_pace *pace,
 
     if (!caller->has_place) {
         caller->place = quota_queue_place(caller->queue, pace, now);
-        quota_queue_take(caller->queue, pace, now);
+        quota_queue_take(caller->queue, pace, false, now);
         caller->has_place = true;
     }
     wait = quota_queue_wait(caller->queue, caller->place, now);
@@ -98,7 +98,7 @@ static struct caller *first_of(struct caller *callers, int count)
 static struct outcome simulate(int limit, double rate, int machines, int calls)
 {
     const int64_t begun = 3600 * SECOND_NS;
-    const struct quota_pace pace = {(int64_t)((double)SECOND_NS / rate), 1};
+    const struct quota_pace pace = {.step_ns = (int64_t)((double)SECOND_NS / rate), .burst = 1};
     struct service service = {.limit = limit};
     struct quota_queue queues[8] = {{0}};
     struct caller callers[CALLERS_MAX], *caller;
@@ -163,7 +163,7 @@ static void machines_that_do_not_know_of_each_other_find_a_common_pace(void **st
 /* How many seconds of full speed the queue loses after the service throttled that many calls. */
 static double cost_of(int calls, int64_t apart)
 {
-    const struct quota_pace pace = {SECOND_NS / 100, 1};
+    const struct quota_pace pace = {.step_ns = SECOND_NS / 100, .burst = 1};
     struct quota_queue queue = {0};
     int64_t now = 3600 * SECOND_NS, begun = now, place;
 
@@ -173,7 +173,7 @@ static double cost_of(int calls, int64_t apart)
         int64_t wait;
 
         place = quota_queue_place(&queue, &pace, now);
-        quota_queue_take(&queue, &pace, now);
+        quota_queue_take(&queue, &pace, false, now);
         while ((wait = quota_queue_wait(&queue, place, now)) > 0)
             now += wait;
     }
@@ -192,14 +192,14 @@ static void throttled_calls_of_one_second_have_one_cause_and_one_cost(void **sta
 
 static void those_who_wait_already_slow_down_too(void **state)
 {
-    const struct quota_pace pace = {SECOND_NS, 1};
+    const struct quota_pace pace = {.step_ns = SECOND_NS, .burst = 1};
     struct quota_queue queue = {0};
     int64_t now = 3600 * SECOND_NS, place = 0, wait;
 
     (void)state;
     for (int call = 0; call < 5; call++) {
         place = quota_queue_place(&queue, &pace, now);
-        quota_queue_take(&queue, &pace, now);
+        quota_queue_take(&queue, &pace, false, now);
     }
     assert_int_equal(quota_queue_wait(&queue, place, now), 4 * SECOND_NS);
     assert_true(quota_queue_reaches(&queue, place, now + 4 * SECOND_NS));
@@ -213,7 +213,7 @@ static void those_who_wait_already_slow_down_too(void **state)
 
 static void the_slowest_queue_still_moves_and_recovers(void **state)
 {
-    const struct quota_pace pace = {SECOND_NS / 10, 1};
+    const struct quota_pace pace = {.step_ns = SECOND_NS / 10, .burst = 1};
     struct quota_queue queue = {0};
     int64_t now = 3600 * SECOND_NS, place;
 
@@ -225,10 +225,35 @@ static void the_slowest_queue_still_moves_and_recovers(void **state)
     assert_true(quota_queue_wait(&queue, place, now) < 20 * SECOND_NS);
     now += 3600 * SECOND_NS;
     place = quota_queue_place(&queue, &pace, now);
-    quota_queue_take(&queue, &pace, now);
+    quota_queue_take(&queue, &pace, false, now);
     assert_int_equal(quota_queue_wait(&queue, place, now), 0);
     place = quota_queue_place(&queue, &pace, now);
     assert_int_equal(quota_queue_wait(&queue, place, now), SECOND_NS / 10);
+}
+
+/* What nobody waits for gets a fifth here, however often it asks. */
+static void calls_that_nobody_waits_for_have_a_pace_of_their_own(void **state)
+{
+    const struct quota_pace pace = {
+            .step_ns = SECOND_NS / 10, .burst = 1, .background_step_ns = SECOND_NS / 2};
+    struct quota_queue queue = {0};
+    int64_t begun = 3600 * SECOND_NS;
+    int background = 0, others = 0;
+
+    (void)state;
+    for (int64_t now = begun; now < begun + 60 * SECOND_NS; now += 10 * MS) {
+        bool is_free = quota_queue_wait(&queue, quota_queue_place(&queue, &pace, now), now) == 0;
+        bool is_background = quota_queue_admits_background(&queue, now);
+
+        if (!is_free)
+            continue;
+        quota_queue_take(&queue, &pace, is_background, now);
+        background += is_background;
+        others += !is_background;
+        assert_true(quota_queue_is_sound(&queue, now));
+    }
+    assert_int_equal(background, 120);
+    assert_int_equal(others, 480);
 }
 
 static void numbers_that_no_queue_can_have_are_noticed(void **state)
@@ -236,6 +261,8 @@ static void numbers_that_no_queue_can_have_are_noticed(void **state)
     const int64_t now = 3600 * SECOND_NS;
     const struct quota_queue bad[] = {
             {.next_ns = -1},
+            {.next_background_ns = -1},
+            {.next_background_ns = now + 7201 * SECOND_NS},
             {.next_ns = INT64_MAX},
             {.next_ns = now + 7201 * SECOND_NS},
             {.next_ns = now, .slowed_ns = now + 1, .clock_ns = now, .speed = 1000000},
@@ -267,6 +294,7 @@ int main(void)
             cmocka_unit_test(throttled_calls_of_one_second_have_one_cause_and_one_cost),
             cmocka_unit_test(those_who_wait_already_slow_down_too),
             cmocka_unit_test(the_slowest_queue_still_moves_and_recovers),
+            cmocka_unit_test(calls_that_nobody_waits_for_have_a_pace_of_their_own),
             cmocka_unit_test(numbers_that_no_queue_can_have_are_noticed),
     };
 

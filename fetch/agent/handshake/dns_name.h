@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/handshake/bytes.h"
+#include "base/bytes.h"
 
 enum {
     DNS_NAME_SIZE = 254,   /* of the longest one, with its NUL */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads numbers and vectors of TLS (RFC 5246, section 4) from bytes, and never past their end. */
+/*
+ * Reads numbers, and vectors as TLS has them (RFC 5246, section 4), from bytes, and never past
+ * their end.
+ */
 #ifndef BYTES_H
 #define BYTES_H
 
@@ -23,7 +26,7 @@ static inline bool bytes_take(struct bytes *bytes, size_t size, struct bytes *ta
     return true;
 }
 
-/* Takes a number of 1 to 3 bytes, the most significant first. */
+/* Takes a number of 1 to 4 bytes, the most significant first. */
 static inline bool bytes_take_number(struct bytes *bytes, size_t size, uint32_t *number)
 {
     struct bytes digits;
