@@ -55,11 +55,11 @@ static void a_file_that_somebody_truncates_kills_nobody(void **state)
     char path[512];
 
     (void)state;
-    for (off_t size = 0; size < 80; size += 8) {
+    for (off_t size = 0; size < 88; size += 8) {
         assert_int_equal(1, quota_wait(quota, false, monotonic_milliseconds(), NULL));
         assert_int_equal(0, quota_wait(quota, false, monotonic_milliseconds(), NULL));
         assert_int_equal(0, truncate(queue_file(path), size));
-        if (size >= 72)
+        if (size >= 80)
             assert_int_equal(0, quota_wait(quota, false, monotonic_milliseconds(), NULL));
     }
 }
