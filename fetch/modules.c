@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/module.h"
+#include "base/text.h"
 #include "base/trace.h"
 
 struct module_file {
@@ -18,6 +19,7 @@ struct module_file {
 
 static const struct module_file files[] = {
         [MODULE_CLOUD] = {"cloud.so", "aliyun-iot-cloud"},
+        [MODULE_TOKEN] = {"token.so", "aliyun-iot-token"},
 };
 
 static const struct core_functions core = {
@@ -46,15 +48,14 @@ static char *find_path(const struct module_file *file)
 }
 
 static int report_failed_load(
-        const struct module_source *source, const char *cause, struct aliyun_iot_error **error)
+        const char *path, const char *package, const char *cause, struct aliyun_iot_error **error)
 {
-    if (access(source->path, F_OK) != 0)
+    if (access(path, F_OK) != 0)
         return error_set(error, ALIYUN_IOT_REASON_LIBRARY,
-                "%s is missing; install it (on Debian: package %s)", source->path,
-                source->file->package);
+                "%s is missing; install it (on Debian: package %s)", path, package);
     return error_set(error, ALIYUN_IOT_REASON_LIBRARY,
-            "%s cannot be loaded: %s; install again what it needs (on Debian: package %s)",
-            source->path, cause ? cause : "no cause given", source->file->package);
+            "%s cannot be loaded: %s; install again what it needs (on Debian: package %s)", path,
+            cause ? cause : "no cause given", package);
 }
 
 /*
@@ -64,29 +65,30 @@ static int report_failed_load(
  * came with it may have registered exit handlers.
  */
 static const struct module *load(
-        const struct module_source *source, struct aliyun_iot_error **error)
+        const char *path, const char *package, struct aliyun_iot_error **error)
 {
-    void *handle = dlopen(source->path, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+    void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
     const struct module *module;
 
     if (!handle) {
-        report_failed_load(source, dlerror(), error);
+        report_failed_load(path, package, dlerror(), error);
         return NULL;
     }
     module = dlsym(handle, "aliyun_iot_module");
     if (!module) {
         error_set(error, ALIYUN_IOT_REASON_LIBRARY,
-                "%s is no module of aliyun-iot; install it again (on Debian: package %s)",
-                source->path, source->file->package);
+                "%s is no module of aliyun-iot; install it again (on Debian: package %s)", path,
+                package);
         return NULL;
     }
     if (strcmp(module->version, VERSION) != 0) {
         error_set(error, ALIYUN_IOT_REASON_LIBRARY,
                 "%s has version %.32s, but the libaliyun-iot of this process has version %s; "
                 "restart the program, or install both of one version",
-                source->path, module->version, VERSION);
+                path, module->version, VERSION);
         return NULL;
     }
+    module->use_core(&core);
     return module;
 }
 
@@ -102,8 +104,8 @@ static struct source *open_source(struct module_source *source, struct aliyun_io
 
     if (opened)
         return opened;
-    module = load(source, error);
-    made = module ? module->source_new(&core, source->settings, error) : NULL;
+    module = load(source->path, source->file->package, error);
+    made = module ? module->source_new(source->settings, error) : NULL;
     if (!made)
         return NULL;
     if (!atomic_compare_exchange_strong(&source->opened, &opened, made)) {
@@ -148,3 +150,33 @@ struct source *module_source_new(
     source->settings = settings;
     return &source->source;
 }
+
+/* NULL with *error set. */
+static const struct key_wrapper *load_key_wrapper(struct aliyun_iot_error **error)
+{
+    const struct module_file *file = &files[MODULE_TOKEN];
+    CLEANUP(free) char *path = find_path(file);
+    const struct module *module = path ? load(path, file->package, error) : NULL;
+
+    if (!path)
+        error_set_out_of_memory(error);
+    return module ? module->key_wrapper : NULL;
+}
+
+static int wrap(const struct settings *settings, const char *uri, struct bytes key,
+        BUF_MEM *wrapped, struct aliyun_iot_error **error)
+{
+    const struct key_wrapper *wrapper = load_key_wrapper(error);
+
+    return wrapper ? wrapper->wrap(settings, uri, key, wrapped, error) : 0;
+}
+
+static int unwrap(const struct settings *settings, const char *uri, struct bytes wrapped,
+        BUF_MEM *key, struct aliyun_iot_error **error)
+{
+    const struct key_wrapper *wrapper = load_key_wrapper(error);
+
+    return wrapper ? wrapper->unwrap(settings, uri, wrapped, key, error) : 0;
+}
+
+const struct key_wrapper module_key_wrapper = {wrap, unwrap};

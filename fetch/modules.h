@@ -6,10 +6,11 @@
 #ifndef MODULES_H
 #define MODULES_H
 
+#include "base/key_wrapper.h"
 #include "base/settings.h"
 #include "base/source.h"
 
-enum module_id { MODULE_CLOUD };
+enum module_id { MODULE_CLOUD, MODULE_TOKEN };
 
 /*
  * The source of a module. Its first fetch loads the module, so that a process which fetches nothing
@@ -17,5 +18,8 @@ enum module_id { MODULE_CLOUD };
  */
 struct source *module_source_new(
         enum module_id id, const struct settings *settings, struct aliyun_iot_error **error);
+
+/* That of the module for tokens, which is loaded when one of the functions is called. */
+extern const struct key_wrapper module_key_wrapper;
 
 #endif

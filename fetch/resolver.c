@@ -68,7 +68,7 @@ struct resolver *resolver_new(struct settings *settings, struct aliyun_iot_error
     }
     resolver->source = module_source_new(MODULE_CLOUD, settings, error);
     if (resolver->source && settings->vault_path)
-        resolver->source = vault_source_new(settings, resolver->source, error);
+        resolver->source = vault_source_new(settings, resolver->source, &module_key_wrapper, error);
     if (!resolver->source)
         return NULL;
     resolver->memory = memory_cache_new(resolver->settings, resolver->source);

@@ -12,6 +12,7 @@
 #define MODULE_H
 
 #include "base/cryptography.h"
+#include "base/key_wrapper.h"
 #include "base/process.h"
 #include "base/settings.h"
 #include "base/source.h"
@@ -38,12 +39,14 @@ struct core_functions {
 struct module {
     /* The project's version. If it is not libaliyun-iot's own, nothing after it may be used. */
     const char *version;
+    /* Called before anything else: see module_use_core(). */
+    void (*use_core)(const struct core_functions *core);
     /*
-     * Makes the module's source. core and settings must outlive it. NULL with *error set. Several
-     * threads may call this at once.
+     * Makes the module's source. settings must outlive it. NULL with *error set. Several threads
+     * may call this at once. NULL: it is no module with a source.
      */
-    struct source *(*source_new)(const struct core_functions *core, const struct settings *settings,
-            struct aliyun_iot_error **error);
+    struct source *(*source_new)(const struct settings *settings, struct aliyun_iot_error **error);
+    const struct key_wrapper *key_wrapper; /* NULL: it is no module for tokens */
 };
 
 /* Each module defines it, and exports nothing else. */

@@ -61,7 +61,9 @@ struct settings {
 
     /* [vault] */
     char *vault_path;           /* a folder; NULL: nothing is kept across restarts */
-    char *vault_key;            /* file:PATH or systemd:NAME, see vault/key_source.h; NULL: unset */
+    char *vault_key;            /* see vault/key_source.h; NULL: unset */
+    char *vault_module_path;    /* of a PKCS#11 module; NULL: unset */
+    char *vault_pin_source;     /* of a PKCS#11 token, see vault/secret_file.h; NULL: unset */
     int64_t vault_ttl_ms;       /* 24 h; what is older is fetched anew while it is served */
     int64_t vault_max_stale_ms; /* 30 d; what is older by that is not served */
 

@@ -55,6 +55,8 @@ const struct settings_key settings_table[] = {
         {"cache", "entries", "100000", NUMBER(cache_entries, 1, 10000000)},
         {"vault", "path", NULL, STRING(path, vault_path)},
         {"vault", "key", NULL, STRING(sealing_key, vault_key)},
+        {"vault", "module-path", NULL, STRING(path, vault_module_path)},
+        {"vault", "pin-source", NULL, STRING(secret, vault_pin_source)},
         {"vault", "ttl", "24h", TIME(vault_ttl_ms, 0, YEAR_MS)},
         {"vault", "max-stale", "30d", TIME(vault_max_stale_ms, 0, YEAR_MS)},
         {"agent", "socket", NULL, STRING(path, agent_socket), .files = SETTINGS_PROGRAM},

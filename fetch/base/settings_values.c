@@ -54,7 +54,9 @@ const char *settings_read_path(const struct settings_value *value)
     return store_text(value, path);
 }
 
-const char *settings_read_sealing_key(const struct settings_value *value)
+static const char secret_expected[] = "expected file:PATH or systemd:NAME";
+
+const char *settings_read_secret(const struct settings_value *value)
 {
     static const char file[] = "file:", systemd[] = "systemd:";
     const char *problem, *name = value->text + strlen(systemd);
@@ -66,7 +68,7 @@ const char *settings_read_sealing_key(const struct settings_value *value)
                        ? settings_read_text(value)
                        : "systemd: must be followed by the name of a credential";
     if (strncmp(value->text, file, strlen(file)) != 0)
-        return "expected file:PATH or systemd:NAME";
+        return secret_expected;
     path.text += strlen(file);
     path.place = &absolute;
     problem = settings_read_path(&path);
@@ -76,6 +78,17 @@ const char *settings_read_sealing_key(const struct settings_value *value)
         source = NULL;
     free(absolute);
     return store_text(value, source);
+}
+
+const char *settings_read_sealing_key(const struct settings_value *value)
+{
+    const char *problem;
+
+    if (strncmp(value->text, "pkcs11:", strlen("pkcs11:")) == 0)
+        return settings_read_text(value);
+    problem = settings_read_secret(value);
+    return problem == secret_expected ? "expected file:PATH, systemd:NAME or a pkcs11: URI"
+                                      : problem;
 }
 
 const char *settings_read_trace_file(const struct settings_value *value)

@@ -27,7 +27,8 @@ settings_reader settings_read_text;              /* char *, not empty */
 settings_reader settings_read_name;              /* char *: letters, digits, _ and - */
 settings_reader settings_read_region;            /* char *: part of a host name */
 settings_reader settings_read_path;              /* char *, made absolute */
-settings_reader settings_read_sealing_key;       /* char *: file:PATH (absolute) or systemd:NAME */
+settings_reader settings_read_secret;            /* char *: file:PATH (absolute) or systemd:NAME */
+settings_reader settings_read_sealing_key;       /* char *: the same, or pkcs11:... */
 settings_reader settings_read_trace_file;        /* char *: a path or "stderr" */
 settings_reader settings_read_https_endpoint;    /* char *: https://HOST[:PORT] */
 settings_reader settings_read_metadata_endpoint; /* char *: http://HOST[:PORT] */

@@ -10,7 +10,7 @@
 #include "agent/pattern.h"
 #include "base/identity_record.h"
 #include "command/command.h"
-#include "vault/key_source.h"
+#include "modules.h"
 
 void vault_close(struct vault *vault)
 {
@@ -43,16 +43,23 @@ static int open_folder(struct vault *vault)
     return problem ? fail("the vault %s: %s", vault->settings->vault_path, problem) : EXIT_DONE;
 }
 
+struct key_source vault_key_source(const struct vault *vault, const char *text)
+{
+    return (struct key_source){text, vault->settings, &module_key_wrapper};
+}
+
 int vault_open(const char *agent_file, struct vault *vault)
 {
     CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *error = NULL;
     int status = read_settings(agent_file, vault);
+    struct key_source source;
 
     if (status == EXIT_DONE)
         status = open_folder(vault);
     if (status != EXIT_DONE)
         return status;
-    if (key_source_read(vault->settings->vault_key, &vault->own, &error))
+    source = vault_key_source(vault, vault->settings->vault_key);
+    if (vault_keys_own(vault->folder, vault->settings->vault_path, &source, &vault->own, &error))
         vault->keys =
                 vault_keys_load(vault->folder, vault->settings->vault_path, &vault->own, &error);
     return vault->keys ? EXIT_DONE : fail("%s", aliyun_iot_error_message(error));
@@ -63,16 +70,16 @@ int vault_init(const char *agent_file)
     CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *error = NULL;
     VAULT_CLEANUP struct vault vault;
     int status = read_settings(agent_file, &vault);
+    struct key_source source;
     files_problem problem;
 
     if (status != EXIT_DONE)
         return status;
-    if (!key_source_read(vault.settings->vault_key, &vault.own, &error))
-        return fail("%s", aliyun_iot_error_message(error));
+    source = vault_key_source(&vault, vault.settings->vault_key);
     problem = files_create(vault.settings->vault_path, &vault.folder);
     if (problem)
         return fail("the vault %s: %s", vault.settings->vault_path, problem);
-    if (!vault_keys_create(vault.folder, vault.settings->vault_path, &vault.own, &error))
+    if (!vault_keys_create(vault.folder, vault.settings->vault_path, &source, &error))
         return fail("%s", aliyun_iot_error_message(error));
     return EXIT_DONE;
 }

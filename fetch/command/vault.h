@@ -36,6 +36,9 @@ struct vault_entry {
  */
 int vault_open(const char *agent_file, struct vault *vault);
 
+/* The source of a key that the settings, or a user, name by a text. It lives as long as both. */
+struct key_source vault_key_source(const struct vault *vault, const char *text);
+
 /*
  * Shows each entry, unsealed, until visit returns another status than EXIT_DONE. Returns the last
  * status.

@@ -12,7 +12,6 @@
 #include "base/text.h"
 #include "command/command.h"
 #include "command/vault.h"
-#include "vault/key_source.h"
 
 struct rekey {
     const struct sealing_key *next;
@@ -89,14 +88,13 @@ static char *make_absolute(const char *text, int *status)
 static int change_key(struct vault *vault, const char *source)
 {
     CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *error = NULL;
-    const char *path = vault->settings->vault_path;
     struct rekey rekey = {.next = &vault->keys->now};
     long long sealed = 0;
     int status = seal_all_anew(vault, &rekey, &sealed);
 
     if (status != EXIT_DONE)
         return status;
-    if (!vault_keys_end_change(vault->folder, path, rekey.next, &error))
+    if (!vault_keys_end_change(vault->folder, vault->settings->vault_path, &error))
         return fail("%s", aliyun_iot_error_message(error));
     printf("%lld entries sealed anew, %lld set aside; now set key = %s in section [vault], and "
            "reload or restart what uses the vault\n",
@@ -104,41 +102,26 @@ static int change_key(struct vault *vault, const char *source)
     return EXIT_DONE;
 }
 
-static int rekey(struct vault *vault, const char *source, const struct sealing_key *next)
-{
-    CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *error = NULL;
-    const char *path = vault->settings->vault_path;
-    const struct sealing_key *older =
-            vault->keys->has_older ? &vault->keys->older : &vault->keys->now;
-    struct vault_keys *keys;
-
-    if (!vault->keys->has_older && memcmp(older->id, next->id, SEALING_ID_SIZE) == 0) {
-        printf("the vault is sealed with that key already\n");
-        return EXIT_DONE;
-    }
-    if (!vault_keys_begin_change(vault->folder, path, older, next, &error))
-        return fail("%s", aliyun_iot_error_message(error));
-    keys = vault_keys_load(vault->folder, path, next, &error);
-    if (!keys)
-        return fail("%s", aliyun_iot_error_message(error));
-    vault_keys_free(vault->keys);
-    vault->keys = keys;
-    return change_key(vault, source);
-}
-
 int vault_rekey(const char *agent_file, const char *key_source)
 {
     CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *error = NULL;
     VAULT_CLEANUP struct vault vault;
     int status = vault_open(agent_file, &vault);
-    CLEANUP(free) char *source = status == EXIT_DONE ? make_absolute(key_source, &status) : NULL;
-    struct sealing_key next;
+    CLEANUP(free) char *text = status == EXIT_DONE ? make_absolute(key_source, &status) : NULL;
+    struct key_source source;
+    struct vault_keys *keys;
 
-    if (!source)
+    if (!text)
         return status;
-    if (!key_source_read(source, &next, &error))
+    source = vault_key_source(&vault, text);
+    keys = vault_keys_begin_change(vault.folder, vault.settings->vault_path,
+            vault.keys->has_older ? &vault.keys->older : &vault.keys->now, &source, &error);
+    if (!keys)
         return fail("%s", aliyun_iot_error_message(error));
-    status = rekey(&vault, source, &next);
-    OPENSSL_cleanse(&next, sizeof(next));
-    return status;
+    vault_keys_free(vault.keys);
+    vault.keys = keys;
+    if (keys->has_older)
+        return change_key(&vault, text);
+    printf("the vault is sealed with that key already\n");
+    return EXIT_DONE;
 }

@@ -75,17 +75,24 @@ static void generations_free(struct generation *generation)
     }
 }
 
+static int open_folder(
+        const struct settings *settings, int *folder, struct aliyun_iot_error **error)
+{
+    files_problem problem = WAIT_OUTSIDE(files_open(settings->vault_path, folder));
+
+    return problem ? error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
+                             "the vault %.300s: %s; aliyun-iot vault init makes one",
+                             settings->vault_path, problem)
+                   : 1;
+}
+
 static struct vault_keys *load_keys(const struct vault *vault, struct aliyun_iot_error **error)
 {
     FILES_CLEANUP int folder = -1;
-    const char *path = vault->settings->vault_path;
-    files_problem problem = WAIT_OUTSIDE(files_open(path, &folder));
 
-    if (!problem)
-        return vault_keys_load(folder, path, &vault->own, error);
-    error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
-            "the vault %.300s: %s; aliyun-iot vault init makes one", path, problem);
-    return NULL;
+    return open_folder(vault->settings, &folder, error)
+                   ? vault_keys_load(folder, vault->settings->vault_path, &vault->own, error)
+                   : NULL;
 }
 
 /*
@@ -324,8 +331,19 @@ static void vault_free(struct source *source)
     OPENSSL_clear_free(vault, sizeof(*vault));
 }
 
-struct source *vault_source_new(
-        const struct settings *settings, struct source *upstream, struct aliyun_iot_error **error)
+static int read_own_key(
+        struct vault *vault, const struct key_wrapper *wrapper, struct aliyun_iot_error **error)
+{
+    FILES_CLEANUP int folder = -1;
+    const struct settings *settings = vault->settings;
+    const struct key_source source = {settings->vault_key, settings, wrapper};
+
+    return open_folder(settings, &folder, error) &&
+           vault_keys_own(folder, settings->vault_path, &source, &vault->own, error);
+}
+
+struct source *vault_source_new(const struct settings *settings, struct source *upstream,
+        const struct key_wrapper *wrapper, struct aliyun_iot_error **error)
 {
     CLEANUP(source_free) struct source *source = NULL;
     struct vault *vault = OPENSSL_zalloc(sizeof(*vault));
@@ -339,7 +357,5 @@ struct source *vault_source_new(
     *source = (struct source){vault_fetch, vault_free};
     vault->settings = settings;
     vault->upstream = upstream;
-    return key_source_read(settings->vault_key, &vault->own, error) && read_keys(vault, error)
-                   ? take(source)
-                   : NULL;
+    return read_own_key(vault, wrapper, error) && read_keys(vault, error) ? take(source) : NULL;
 }

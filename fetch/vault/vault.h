@@ -11,15 +11,16 @@
 #ifndef VAULT_H
 #define VAULT_H
 
+#include "base/key_wrapper.h"
 #include "base/settings.h"
 #include "base/source.h"
 
 /*
  * upstream becomes the vault's, or is freed if there is none. settings must outlive the source and
- * have a path and a key. NULL with *error set (BAD_SETTINGS), if the folder or the key cannot be
- * used.
+ * have a path and a key; wrapper is for a key in a token. NULL with *error set, if the folder or
+ * the key cannot be used.
  */
-struct source *vault_source_new(
-        const struct settings *settings, struct source *upstream, struct aliyun_iot_error **error);
+struct source *vault_source_new(const struct settings *settings, struct source *upstream,
+        const struct key_wrapper *wrapper, struct aliyun_iot_error **error);
 
 #endif

@@ -38,7 +38,8 @@ enum aliyun_iot_reason {
     ALIYUN_IOT_REASON_BAD_IDENTITY_FILE = 21, /* a broken PEM identity block */
     ALIYUN_IOT_REASON_INTERNAL = 22,          /* the system or OpenSSL failed underneath */
     ALIYUN_IOT_REASON_AGENT = 23,             /* the agent is not there, or cannot be used */
-    ALIYUN_IOT_REASON_LIMITED = 24            /* a limit of the agent */
+    ALIYUN_IOT_REASON_LIMITED = 24,           /* a limit of the agent */
+    ALIYUN_IOT_REASON_TOKEN = 25              /* the PKCS#11 token refuses, or is not there */
 };
 
 struct aliyun_iot_error;

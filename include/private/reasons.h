@@ -33,6 +33,7 @@
     REASON(BAD_IDENTITY_FILE, "Aliyun IoT: broken ALIYUN-IOT IDENTITY block in PEM file")          \
     REASON(INTERNAL, "Aliyun IoT: the system or OpenSSL failed")                                   \
     REASON(AGENT, "Aliyun IoT: the agent cannot be used")                                          \
-    REASON(LIMITED, "Aliyun IoT: a limit of the agent was reached")
+    REASON(LIMITED, "Aliyun IoT: a limit of the agent was reached")                                \
+    REASON(TOKEN, "Aliyun IoT: the PKCS#11 token cannot be used")
 
 #endif

@@ -77,7 +77,7 @@ int main(int argc, char **argv)
     double begun;
 
     if (settings)
-        vault = vault_source_new(settings, &upstream, &error);
+        vault = vault_source_new(settings, &upstream, NULL, &error);
     if (!vault || count < 2) {
         fprintf(stderr, "%s\n", error ? aliyun_iot_error_message(error) : "wrong arguments");
         return 1;

@@ -468,7 +468,7 @@ def test_wrong_words_are_refused(vault, words, phrase):
 
 
 @pytest.mark.parametrize("changes, phrase", [
-    ({"key": "vault.key"}, "expected file:PATH or systemd:NAME"),
+    ({"key": "vault.key"}, "expected file:PATH, systemd:NAME or a pkcs11: URI"),
     ({"key": "systemd:"}, "must be followed by the name of a credential"),
     ({"key": "systemd:../key"}, "must be followed by the name of a credential"),
     ({"key": "systemd:key"}, "systemd gave this process no credentials"),

@@ -9,3 +9,5 @@ struct source *module_source_new(
     (void)id;
     return cloud_source_new(settings, error);
 }
+
+const struct key_wrapper module_key_wrapper;

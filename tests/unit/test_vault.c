@@ -100,7 +100,7 @@ static struct source upstream_source = {answer, upstream_free};
 static struct source *open_vault(void)
 {
     struct aliyun_iot_error *error = NULL;
-    struct source *vault = vault_source_new(&settings, &upstream_source, &error);
+    struct source *vault = vault_source_new(&settings, &upstream_source, NULL, &error);
 
     if (!vault)
         fail_msg("%s", aliyun_iot_error_message(error));
@@ -126,9 +126,20 @@ static struct sealing_key key_of(unsigned char byte)
     return made;
 }
 
+/* A key file of its own for each, in a place of the test's folder. */
+static struct key_source source_of(unsigned char byte)
+{
+    static char texts[10][80];
+    char *text = texts[byte];
+
+    snprintf(text, sizeof(texts[0]), "file:%s/key-%d", root, byte);
+    write_key(text + strlen("file:"), byte);
+    return (struct key_source){text, &settings, NULL};
+}
+
 static int make_vault(void **state)
 {
-    const struct sealing_key made = key_of(1);
+    const struct key_source made = source_of(1);
     int folder;
 
     (void)state;
@@ -377,7 +388,7 @@ static void a_damaged_file_is_set_aside_and_fetched_again(void **state)
 
 static void a_file_from_another_vault_is_set_aside(void **state)
 {
-    const struct sealing_key other = key_of(9);
+    const struct key_source other = source_of(9);
     char entry_path[200];
     int folder;
 
@@ -417,7 +428,7 @@ static void assert_no_vault(const char *phrase)
     struct aliyun_iot_error *error = NULL;
 
     upstream.is_freed = false;
-    assert_null(vault_source_new(&settings, &upstream_source, &error));
+    assert_null(vault_source_new(&settings, &upstream_source, NULL, &error));
     assert_error(error, ALIYUN_IOT_REASON_BAD_SETTINGS, phrase);
     assert_true(upstream.is_freed);
 }
@@ -515,19 +526,26 @@ static void a_folder_without_its_file_of_keys_is_no_vault_yet(void **state)
 
 static void begin_change(unsigned char from, unsigned char to)
 {
-    const struct sealing_key older = key_of(from), next = key_of(to);
+    const struct sealing_key older = key_of(from);
+    const struct key_source next = source_of(to);
     int folder;
 
     assert_null(files_open(path, &folder));
-    assert_int_equal(1, vault_keys_begin_change(folder, path, &older, &next, NULL));
-    assert_int_equal(1, vault_keys_begin_change(folder, path, &older, &next, NULL));
+    for (int time = 0; time < 2; time++) {
+        CLEANUP(vault_keys_free)
+        struct vault_keys *keys = vault_keys_begin_change(folder, path, &older, &next, NULL);
+
+        assert_non_null(keys);
+        assert_true(keys->has_older);
+    }
     files_close(&folder);
 }
 
 static void while_the_key_changes_whoever_has_either_reads_all_entries(void **state)
 {
     struct source *before = open_vault();
-    const struct sealing_key next = key_of(2), third = key_of(3);
+    const struct sealing_key next = key_of(2);
+    const struct key_source third = source_of(3);
     struct aliyun_iot_error *error = NULL;
     struct aliyun_iot_identity *identity;
     int folder;
@@ -547,9 +565,9 @@ static void while_the_key_changes_whoever_has_either_reads_all_entries(void **st
     assert_non_null(identity);
     aliyun_iot_identity_free(identity);
     assert_null(files_open(path, &folder));
-    assert_int_equal(0, vault_keys_begin_change(folder, path, &next, &third, &error));
+    assert_null(vault_keys_begin_change(folder, path, &next, &third, &error));
     assert_error(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "finish that first");
-    assert_int_equal(1, vault_keys_end_change(folder, path, &next, NULL));
+    assert_int_equal(1, vault_keys_end_change(folder, path, NULL));
     files_close(&folder);
     assert_no_vault("is sealed with key");
     write_key(key_file, 2);
@@ -562,14 +580,13 @@ static void while_the_key_changes_whoever_has_either_reads_all_entries(void **st
 static void a_process_that_missed_a_change_of_the_key_damages_nothing(void **state)
 {
     struct source *before = open_vault();
-    const struct sealing_key next = key_of(2);
     struct aliyun_iot_identity *identity;
     int folder;
 
     (void)state;
     begin_change(1, 2);
     assert_null(files_open(path, &folder));
-    assert_int_equal(1, vault_keys_end_change(folder, path, &next, NULL));
+    assert_int_equal(1, vault_keys_end_change(folder, path, NULL));
     files_close(&folder);
     write_key(key_file, 2);
     assert_true(ask(&device, false));
@@ -580,6 +597,96 @@ static void a_process_that_missed_a_change_of_the_key_damages_nothing(void **sta
     upstream.failure = ALIYUN_IOT_REASON_UNREACHABLE;
     assert_true(ask(&device, false));
     source_free(before);
+}
+
+/* A token of the tests: "wraps" with a byte of its URI, and can be told to fail. */
+static bool token_is_gone;
+
+static int wrap_double(const struct settings *of, const char *uri, struct bytes bytes,
+        BUF_MEM *wrapped, struct aliyun_iot_error **error)
+{
+    (void)of;
+    if (token_is_gone)
+        return error_set(error, ALIYUN_IOT_REASON_TOKEN, "the token is gone");
+    wrapped->length = 0;
+    assert_true(buffer_append(wrapped, uri + strlen(uri) - 1, 1));
+    for (size_t index = 0; index < bytes.left; index++) {
+        const unsigned char byte = bytes.at[index] ^ 0x5a;
+
+        assert_true(buffer_append(wrapped, &byte, 1));
+    }
+    return 1;
+}
+
+static int unwrap_double(const struct settings *of, const char *uri, struct bytes wrapped,
+        BUF_MEM *unwrapped, struct aliyun_iot_error **error)
+{
+    if (wrapped.left == 0 || wrapped.at[0] != (unsigned char)uri[strlen(uri) - 1])
+        return error_set(error, ALIYUN_IOT_REASON_TOKEN, "another key wrapped it");
+    if (!wrap_double(of, uri, (struct bytes){wrapped.at + 1, wrapped.left - 1}, unwrapped, error))
+        return 0;
+    memmove(unwrapped->data, unwrapped->data + 1, --unwrapped->length);
+    return 1;
+}
+
+static const struct key_wrapper token_double = {wrap_double, unwrap_double};
+
+static struct key_source token_source(const char *uri)
+{
+    return (struct key_source){uri, &settings, &token_double};
+}
+
+static void assert_own(const char *uri, const unsigned char *id, const char *phrase)
+{
+    const struct key_source source = token_source(uri);
+    struct aliyun_iot_error *error = NULL;
+    struct sealing_key own;
+    int folder, done;
+
+    assert_null(files_open(path, &folder));
+    done = vault_keys_own(folder, path, &source, &own, &error);
+    files_close(&folder);
+    assert_int_equal(done, id != NULL);
+    if (id)
+        assert_memory_equal(own.id, id, SEALING_ID_SIZE);
+    else
+        assert_error(error, ALIYUN_IOT_REASON_TOKEN, phrase);
+}
+
+static void a_wrapped_key_changes_to_another_while_either_token_can_unwrap_one(void **state)
+{
+    const struct sealing_key first = key_of(1);
+    const struct key_source a = token_source("pkcs11:A"), b = token_source("pkcs11:B");
+    struct vault_keys *to_a, *to_b;
+    struct sealing_key key_a;
+    int folder;
+
+    (void)state;
+    assert_null(files_open(path, &folder));
+    to_a = vault_keys_begin_change(folder, path, &first, &a, NULL);
+    assert_non_null(to_a);
+    key_a = to_a->now;
+    assert_own("pkcs11:A", key_a.id, NULL);
+    assert_own("pkcs11:B", NULL, "another key wrapped it");
+    assert_int_equal(1, vault_keys_end_change(folder, path, NULL));
+    assert_own("pkcs11:A", key_a.id, NULL);
+    to_b = vault_keys_begin_change(folder, path, &key_a, &b, NULL);
+    assert_non_null(to_b);
+    assert_own("pkcs11:A", key_a.id, NULL);
+    assert_own("pkcs11:B", to_b->now.id, NULL);
+    /* It goes on with the key that it began with. */
+    vault_keys_free(to_a);
+    to_a = vault_keys_begin_change(folder, path, &key_a, &b, NULL);
+    assert_true(vault_keys_equal(to_a, to_b));
+    assert_int_equal(1, vault_keys_end_change(folder, path, NULL));
+    assert_own("pkcs11:A", NULL, "another key wrapped it");
+    assert_own("pkcs11:B", to_b->now.id, NULL);
+    token_is_gone = true;
+    assert_own("pkcs11:B", NULL, "the token is gone");
+    token_is_gone = false;
+    files_close(&folder);
+    vault_keys_free(to_a);
+    vault_keys_free(to_b);
 }
 
 int main(void)
@@ -604,6 +711,7 @@ int main(void)
             TEST(a_folder_without_its_file_of_keys_is_no_vault_yet),
             TEST(while_the_key_changes_whoever_has_either_reads_all_entries),
             TEST(a_process_that_missed_a_change_of_the_key_damages_nothing),
+            TEST(a_wrapped_key_changes_to_another_while_either_token_can_unwrap_one),
     };
     int status;
 

@@ -97,12 +97,10 @@ static void free_source(struct source *source)
     free(source);
 }
 
-static struct source *source_new(const struct core_functions *core, const struct settings *settings,
-        struct aliyun_iot_error **error)
+static struct source *source_new(const struct settings *settings, struct aliyun_iot_error **error)
 {
     struct signer_source *made = calloc(1, sizeof(*made));
 
-    module_use_core(core);
     if (!made)
         abort();
     made->source = (struct source){.fetch = fetch, .free = free_source};
@@ -110,4 +108,4 @@ static struct source *source_new(const struct core_functions *core, const struct
     return &made->source;
 }
 
-EXPORT const struct module aliyun_iot_module = {VERSION, source_new};
+EXPORT const struct module aliyun_iot_module = {VERSION, module_use_core, source_new, NULL};

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Small secrets that the settings name: file:PATH, a file that root or the user owns and nobody
+ * else may read; or systemd:NAME, a credential of the systemd unit ($CREDENTIALS_DIRECTORY/NAME).
+ */
+#ifndef SECRET_FILE_H
+#define SECRET_FILE_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#define SECRET_FILE "file:"
+#define SECRET_SYSTEMD "systemd:"
+
+/*
+ * Reads a secret. source: as above, with an absolute path. what: "the vault's key", for messages.
+ * The secret replaces the content of *secret, which ends with a NUL that its length does not count.
+ * Returns 1; or 0 with *error set (BAD_SETTINGS), also if it has more than size_max bytes.
+ */
+int secret_file_read(const char *source, const char *what, size_t size_max, BUF_MEM *secret,
+        struct aliyun_iot_error **error);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vault/token/wrapping.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+
+#include "vault/token/open_token.h"
+
+DEFINE_CLEANUP(EVP_PKEY *, EVP_PKEY_free);
+DEFINE_CLEANUP(EVP_PKEY_CTX *, EVP_PKEY_CTX_free);
+
+/* RSA-OAEP with SHA-256, for the hash and for MGF1 (RFC 8017, 7.1). */
+static bool set_padding(EVP_PKEY_CTX *operation)
+{
+    return EVP_PKEY_CTX_set_rsa_padding(operation, RSA_PKCS1_OAEP_PADDING) > 0 &&
+           EVP_PKEY_CTX_set_rsa_oaep_md(operation, EVP_sha256()) > 0 &&
+           EVP_PKEY_CTX_set_rsa_mgf1_md(operation, EVP_sha256()) > 0;
+}
+
+static int fail(const char *what, const char *uri, struct aliyun_iot_error **error)
+{
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+    return error_set(error, ALIYUN_IOT_REASON_TOKEN, "the vault's key cannot be %s with %.300s: %s",
+            what, uri, reason ? reason : "no reason given");
+}
+
+static int wrap(const struct settings *settings, const char *uri, struct bytes key,
+        BUF_MEM *wrapped, struct aliyun_iot_error **error)
+{
+    CLEANUP(EVP_PKEY_free) EVP_PKEY *pair = open_token_key(settings, uri, error);
+    CLEANUP(EVP_PKEY_CTX_free) EVP_PKEY_CTX *operation = NULL;
+    size_t size = pair ? (size_t)EVP_PKEY_get_size(pair) : 0;
+    int done;
+
+    if (!pair)
+        return 0;
+    wrapped->length = 0;
+    if (!BUF_MEM_grow(wrapped, size))
+        return error_set_out_of_memory(error);
+    ERR_set_mark();
+    operation = EVP_PKEY_CTX_new(pair, NULL);
+    done = operation && EVP_PKEY_encrypt_init(operation) > 0 && set_padding(operation) &&
+           EVP_PKEY_encrypt(operation, (unsigned char *)wrapped->data, &size, key.at, key.left) > 0;
+    if (done)
+        wrapped->length = size;
+    else
+        fail("wrapped", uri, error);
+    ERR_pop_to_mark();
+    return done;
+}
+
+static int unwrap(const struct settings *settings, const char *uri, struct bytes wrapped,
+        BUF_MEM *key, struct aliyun_iot_error **error)
+{
+    CLEANUP(EVP_PKEY_free) EVP_PKEY *pair = open_token_key(settings, uri, error);
+    CLEANUP(EVP_PKEY_CTX_free) EVP_PKEY_CTX *operation = NULL;
+    size_t size = pair ? (size_t)EVP_PKEY_get_size(pair) : 0;
+    int done;
+
+    if (!pair)
+        return 0;
+    key->length = 0;
+    if (!BUF_MEM_grow_clean(key, size))
+        return error_set_out_of_memory(error);
+    ERR_set_mark();
+    operation = EVP_PKEY_CTX_new(pair, NULL);
+    done = operation && EVP_PKEY_decrypt_init(operation) > 0 && set_padding(operation) &&
+           EVP_PKEY_decrypt(
+                   operation, (unsigned char *)key->data, &size, wrapped.at, wrapped.left) > 0;
+    if (done)
+        key->length = size;
+    else
+        fail("unwrapped", uri, error);
+    ERR_pop_to_mark();
+    return done;
+}
+
+const struct key_wrapper wrapping = {wrap, unwrap};
