@@ -250,7 +250,7 @@ static bool count_and_check(void *context, const char *name)
     return true;
 }
 
-static bool stop(void *context, const char *name)
+static bool visit_one(void *context, const char *name)
 {
     (void)context;
     (void)name;
@@ -281,7 +281,7 @@ static void each_entry_is_visited_and_nothing_else(void **state)
     assert_int_equal(-1, access(abandoned, F_OK));
     assert_int_equal(0, access(fresh, F_OK));
     count = 0;
-    assert_null(files_visit(folder, stop, NULL));
+    assert_null(files_visit(folder, visit_one, NULL));
     assert_int_equal(count, 1);
 }
 
