@@ -9,6 +9,7 @@
 
 #include "agent/pattern.h"
 #include "base/identity_record.h"
+#include "base/text.h"
 #include "command/command.h"
 #include "modules.h"
 
@@ -84,6 +85,19 @@ int vault_init(const char *agent_file)
     return EXIT_DONE;
 }
 
+/* Nobody has vouched for them yet, and they are shown. */
+static bool read_names(struct bytes bytes, struct entry_names *names)
+{
+    struct entry_names found;
+
+    if (!entry_names_read(bytes, &found) || !text_is_visible(found.account) ||
+            !text_is_visible(found.region) || !text_is_visible(found.instance_id) ||
+            !text_is_visible(found.product_key) || !text_is_visible(found.device_name))
+        return false;
+    *names = found;
+    return true;
+}
+
 /* Unseals what was read. entry->fault stays NULL if that works. */
 static void read_entry(const struct vault *vault, struct vault_entry *entry)
 {
@@ -93,7 +107,7 @@ static void read_entry(const struct vault *vault, struct vault_entry *entry)
     const struct sealing_key *key;
     struct sealed sealed;
 
-    if (!sealed_parse(bytes, &sealed) || !entry_names_read(sealed.names, &entry->names)) {
+    if (!sealed_parse(bytes, &sealed) || !read_names(sealed.names, &entry->names)) {
         entry->fault = "it is damaged";
         return;
     }

@@ -401,7 +401,7 @@ def test_verify_finds_each_kind_of_damage(machine, cloud, vault):
     paths[0].write_bytes(paths[0].read_bytes()[:-1] + b"x")
     paths[1].write_bytes(paths[2].read_bytes())
     paths[2].chmod(0o644)
-    paths[3].write_bytes(b"")
+    paths[3].write_bytes(paths[3].read_bytes().replace(b"device-", b"\033[2J\x07xx"))
     paths[4].unlink()
     paths[4].symlink_to(paths[5])
     done = vault.run("verify")

@@ -263,6 +263,24 @@ def test_a_token_that_was_taken_away_is_said_and_damages_nothing(machine, vault)
     fetch(machine)
 
 
+def test_a_token_that_is_not_there_is_looked_for_each_time(machine, vault):
+    """SoftHSM finds tokens when it is initialized alone, so this looks at what it is asked."""
+    if not SPY:
+        pytest.skip("pkcs11-spy is not installed")
+    fetch(machine)
+    spied = machine.directory / "spied"
+    machine.environment.update(PKCS11SPY=str(MODULE), PKCS11SPY_OUTPUT=str(spied))
+    vault.settings(module_path=SPY, key="pkcs11:token=other;object=sealing")
+
+    def lists_of(count):
+        spied.write_text("")
+        done = machine.run(BUILD / "tests/programs/fleet", "1", input=count * f"{URI}\n")
+        assert done.stdout.count("no token in") == count
+        return spied.read_text().count("C_GetSlotList")
+
+    assert lists_of(3) == 3 * lists_of(1)
+
+
 def test_a_missing_module_is_an_error_that_names_the_package(machine, vault):
     modules = machine.directory / "modules"
     modules.mkdir()

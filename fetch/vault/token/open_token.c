@@ -145,10 +145,14 @@ static int find_slot(
         }
         token->slot = slot;
     }
-    return token->slot ? 1
-                       : error_set(error, ALIYUN_IOT_REASON_TOKEN,
-                                 "no token in %.300s fits %.300s; insert it, or correct the URI",
-                                 token->module_path, token->uri);
+    if (token->slot)
+        return 1;
+    /* Next time it is looked for anew. What libp11 has is left: see open_token.h. */
+    token->context = NULL;
+    token->slots = NULL;
+    return error_set(error, ALIYUN_IOT_REASON_TOKEN,
+            "no token in %.300s fits %.300s; insert it, or correct the URI", token->module_path,
+            token->uri);
 }
 
 static int log_in(struct open_token *token, const struct settings *settings,
