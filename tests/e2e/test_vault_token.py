@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """A vault whose key is wrapped by a key in a PKCS#11 token: SoftHSM's."""
+import contextlib
 import os
 import pathlib
 import re
 import shutil
+import socket
 
 import pytest
 
-from machine import (AGENT, BUILD, COMMAND, PRODUCT, THROUGH_AGENT, sanitizer_environment)
+from machine import (AGENT, BUILD, COMMAND, PRODUCT, THROUGH_AGENT, free_port,
+                     sanitizer_environment, wait_for_port)
 
 MODULE = next((path for path in map(pathlib.Path, (
     "/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"))
     if path.exists()), None)
+TPM_MODULE = next(iter(sorted(pathlib.Path("/usr/lib").glob("*/pkcs11/libtpm2_pkcs11.so*"))), None)
 SPY = next(iter(sorted(pathlib.Path("/usr/lib").glob("*/pkcs11-spy.so"))), None)
 TOKEN_SO = BUILD / "fetch" / "token.so"
 URI = f"aliyun-iot:{PRODUCT}/device-1"
@@ -295,3 +299,68 @@ def test_an_agent_whose_token_is_gone_does_not_start(machine, vault):
     done = machine.run(AGENT, "--socket", machine.directory / "socket", "--config",
                        machine.settings)
     assert done.returncode == 1 and "PIN incorrect" in done.stderr
+
+
+def two_free_ports():
+    """The first of two that follow each other, as the TPM's libraries expect."""
+    while True:
+        port = free_port()
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port + 1))
+            return port
+
+
+@pytest.fixture
+def tpm(machine):
+    """A software TPM, and the settings of a vault whose key a key in it wraps."""
+    if not TPM_MODULE or not shutil.which("swtpm") or not shutil.which("tpm2_flushcontext"):
+        pytest.skip("swtpm, tpm2-tools or libtpm2-pkcs11-1 is not installed")
+    state, store = machine.directory / "tpm", machine.directory / "tpm-store"
+    state.mkdir()
+    store.mkdir()
+    port = two_free_ports()
+    process = machine.start("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--server",
+                            f"type=tcp,port={port},bindaddr=127.0.0.1", "--ctrl",
+                            f"type=tcp,port={port + 1},bindaddr=127.0.0.1", "--flags",
+                            "not-need-init,startup-clear")
+    # Its control port takes connections and goes on; the TPM's own would end with the first.
+    wait_for_port(port + 1, process)
+    machine.environment.update(TPM2_PKCS11_STORE=str(store), TPM2_PKCS11_LOG_LEVEL="0",
+                               TPM2_PKCS11_TCTI=f"swtpm:host=127.0.0.1,port={port}",
+                               TPM2TOOLS_TCTI=f"swtpm:host=127.0.0.1,port={port}",
+                               TSS2_LOG="all+NONE")
+    tool = ("pkcs11-tool", "--module", TPM_MODULE)
+    for words in (("--slot-index", "0", "--init-token", "--label", "tpm", "--so-pin", "1234"),
+                  ("--token-label", "tpm", "--login", "--login-type", "so", "--so-pin", "1234",
+                   "--init-pin", "--new-pin", PIN),
+                  ("--token-label", "tpm", "--login", "--pin", PIN, "--keypairgen", "--key-type",
+                   "rsa:2048", "--id", "01", "--label", "sealing")):
+        done = machine.run(*tool, *words)
+        assert done.returncode == 0, done.stderr
+    pin = machine.directory / "pin"
+    pin.write_text(f"{PIN}\n")
+    pin.chmod(0o600)
+    return ("path = vault\nkey = pkcs11:token=tpm;object=sealing\n"
+            f"module-path = {TPM_MODULE}\npin-source = file:pin")
+
+
+def as_processes_end(machine):
+    """What the kernel's resource manager does for a TPM, which this one does not have."""
+    for kind in ("--transient-object", "--loaded-session"):
+        done = machine.run("tpm2_flushcontext", kind)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_tpm_guards_the_vault(machine, cloud, tpm):
+    machine.write_settings(vault=tpm)
+    done = machine.run(COMMAND, "vault", "init")
+    assert done.returncode == 0, done.stderr
+    as_processes_end(machine)
+    first = fetch(machine)
+    machine.write_settings("endpoint = https://127.0.0.1:1", vault=tpm)
+    as_processes_end(machine)
+    assert fetch(machine) == first
+    assert len(cloud.calls()) == 1
+    as_processes_end(machine)
+    done = machine.run(COMMAND, "vault", "verify")
+    assert done.returncode == 0, done.stdout

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
+#include <p11-kit/pkcs11.h>
 
 #include "base/buffer.h"
 #include "base/process.h"
@@ -155,6 +156,13 @@ static int find_slot(
             token->uri);
 }
 
+/* libp11's reasons are the return values of PKCS#11. */
+static bool is_about_pin(int code)
+{
+    return code == CKR_PIN_INCORRECT || code == CKR_PIN_INVALID || code == CKR_PIN_LEN_RANGE ||
+           code == CKR_PIN_EXPIRED || code == CKR_PIN_LOCKED;
+}
+
 static int log_in(struct open_token *token, const struct settings *settings,
         const struct token_uri *uri, struct aliyun_iot_error **error)
 {
@@ -173,9 +181,11 @@ static int log_in(struct open_token *token, const struct settings *settings,
         return 0;
     if (PKCS11_login(token->slot, 0, pin->data) == 0)
         return 1;
-    token->was_refused = true;
+    token->was_refused = is_about_pin(ERR_GET_REASON(ERR_peek_last_error()));
     return error_set(error, ALIYUN_IOT_REASON_TOKEN,
-            "the token does not let in with the PIN of pin-source: %s", reason());
+            token->was_refused ? "the token refuses the PIN of pin-source: %s"
+                               : "the token cannot be logged in to: %s",
+            reason());
 }
 
 static EVP_PKEY *find_key(const struct open_token *token, const struct token_uri *uri,
