@@ -107,59 +107,73 @@ const char *identity_record_write(const struct aliyun_iot_identity *identity, BU
     return done ? NULL : "out of memory";
 }
 
-static bool read_time(struct bytes *record, int64_t *time)
+/* What is left of a record. */
+struct reader {
+    struct bytes rest;
+    bool lacks_memory;
+};
+
+/* Whether the copy was made; if not, it is not the record's fault. */
+static bool has_copy(struct reader *reader, const void *copy)
+{
+    reader->lacks_memory |= copy == NULL;
+    return copy != NULL;
+}
+
+static bool read_time(struct reader *reader, int64_t *time)
 {
     uint32_t high, low;
 
-    if (!bytes_take_number(record, 4, &high) || !bytes_take_number(record, 4, &low))
+    if (!bytes_take_number(&reader->rest, 4, &high) || !bytes_take_number(&reader->rest, 4, &low))
         return false;
     *time = (int64_t)((uint64_t)high << 32 | low);
     return true;
 }
 
-static bool read_text(struct bytes *record, size_t length_size, char **text)
+static bool read_text(struct reader *reader, size_t length_size, char **text)
 {
     struct bytes vector;
 
-    if (!bytes_take_vector(record, length_size, &vector) || memchr(vector.at, '\0', vector.left))
+    if (!bytes_take_vector(&reader->rest, length_size, &vector) ||
+            memchr(vector.at, '\0', vector.left))
         return false;
     *text = strndup((const char *)vector.at, vector.left);
-    return *text != NULL;
+    return has_copy(reader, *text);
 }
 
-static bool read_der(struct bytes *record, struct der *der)
+static bool read_der(struct reader *reader, struct der *der)
 {
     struct bytes vector;
 
-    if (!bytes_take_vector(record, 4, &vector) || vector.left == 0)
+    if (!bytes_take_vector(&reader->rest, 4, &vector) || vector.left == 0)
         return false;
     der->bytes = OPENSSL_memdup(vector.at, vector.left);
     der->size = der->bytes ? vector.left : 0;
-    return der->bytes != NULL;
+    return has_copy(reader, der->bytes);
 }
 
-static bool read_certificates(struct bytes *record, struct aliyun_iot_identity *identity)
+static bool read_certificates(struct reader *reader, struct aliyun_iot_identity *identity)
 {
     uint32_t count;
 
-    if (!bytes_take_number(record, 1, &count) || count == 0)
+    if (!bytes_take_number(&reader->rest, 1, &count) || count == 0)
         return false;
     identity->certificates = calloc(count, sizeof(*identity->certificates));
-    if (!identity->certificates)
+    if (!has_copy(reader, identity->certificates))
         return false;
     for (; identity->certificate_count < count; identity->certificate_count++)
-        if (!read_der(record, &identity->certificates[identity->certificate_count]))
+        if (!read_der(reader, &identity->certificates[identity->certificate_count]))
             return false;
     return true;
 }
 
-static bool read_parameter(struct bytes *record, OSSL_PARAM *parameter)
+static bool read_parameter(struct reader *reader, OSSL_PARAM *parameter)
 {
     struct bytes value;
     uint32_t number;
 
-    if (!bytes_take_number(record, 1, &number) || number >= PARAMETERS ||
-            !bytes_take_vector(record, 4, &value) || value.left == 0)
+    if (!bytes_take_number(&reader->rest, 1, &number) || number >= PARAMETERS ||
+            !bytes_take_vector(&reader->rest, 4, &value) || value.left == 0)
         return false;
     parameter->key = parameters[number].name;
     parameter->data_type = parameters[number].type;
@@ -170,38 +184,43 @@ static bool read_parameter(struct bytes *record, OSSL_PARAM *parameter)
 }
 
 /* OSSL_PARAM_dup() makes one piece of them, as the parameters of any key are. */
-static bool read_parameters(struct bytes *record, OSSL_PARAM **of_key)
+static bool read_parameters(struct reader *reader, OSSL_PARAM **of_key)
 {
     OSSL_PARAM found[PARAMETERS + 1] = {OSSL_PARAM_END};
     uint32_t count;
 
-    if (!bytes_take_number(record, 1, &count) || count == 0 || count > PARAMETERS)
+    if (!bytes_take_number(&reader->rest, 1, &count) || count == 0 || count > PARAMETERS)
         return false;
     for (uint32_t index = 0; index < count; index++)
-        if (!read_parameter(record, &found[index]))
+        if (!read_parameter(reader, &found[index]))
             return false;
     *of_key = OSSL_PARAM_dup(found);
     for (OSSL_PARAM *parameter = *of_key; parameter && parameter->key; parameter++)
         if (parameter->data_type == OSSL_PARAM_UNSIGNED_INTEGER)
             reverse_if_little_endian(parameter->data, parameter->data_size);
-    return *of_key != NULL;
+    return has_copy(reader, *of_key);
 }
 
-struct aliyun_iot_identity *identity_record_read(struct bytes record)
+static bool read_all(struct reader *reader, struct aliyun_iot_identity *identity)
+{
+    return read_time(reader, &identity->fetched) && read_time(reader, &identity->not_before) &&
+           read_time(reader, &identity->not_after) && read_text(reader, 1, &identity->key_type) &&
+           read_text(reader, 4, &identity->serial_number) &&
+           read_text(reader, 4, &identity->request_id) && read_certificates(reader, identity) &&
+           read_der(reader, &identity->key) && read_parameters(reader, &identity->key_parameters) &&
+           reader->rest.left == 0;
+}
+
+struct aliyun_iot_identity *identity_record_read(struct bytes record, bool *lacks_memory)
 {
     CLEANUP(aliyun_iot_identity_free)
     struct aliyun_iot_identity *identity = calloc(1, sizeof(*identity));
+    struct reader reader = {record, identity == NULL};
+    bool is_whole;
 
-    if (!identity)
-        return NULL;
-    identity->references = 1;
-    if (!read_time(&record, &identity->fetched) || !read_time(&record, &identity->not_before) ||
-            !read_time(&record, &identity->not_after) ||
-            !read_text(&record, 1, &identity->key_type) ||
-            !read_text(&record, 4, &identity->serial_number) ||
-            !read_text(&record, 4, &identity->request_id) ||
-            !read_certificates(&record, identity) || !read_der(&record, &identity->key) ||
-            !read_parameters(&record, &identity->key_parameters) || record.left != 0)
-        return NULL;
-    return take(identity);
+    if (identity)
+        identity->references = 1;
+    is_whole = identity && read_all(&reader, identity);
+    *lacks_memory = reader.lacks_memory;
+    return is_whole ? take(identity) : NULL;
 }

@@ -33,9 +33,9 @@
 const char *identity_record_write(const struct aliyun_iot_identity *identity, BUF_MEM *record);
 
 /*
- * The identity that a record describes: its first reference; or NULL, if the record is malformed or
- * there is no memory. Whether it is still valid is not asked.
+ * The identity that a record describes: its first reference; or NULL, if the record is malformed,
+ * or *lacks_memory. Whether it is still valid is not asked.
  */
-struct aliyun_iot_identity *identity_record_read(struct bytes record);
+struct aliyun_iot_identity *identity_record_read(struct bytes record, bool *lacks_memory);
 
 #endif

@@ -98,7 +98,23 @@ static bool read_names(struct bytes bytes, struct entry_names *names)
     return true;
 }
 
-/* Unseals what was read. entry->fault stays NULL if that works. */
+static void unseal_entry(struct vault_entry *entry, const struct sealing_key *key,
+        const struct sealed *sealed, BUF_MEM *content)
+{
+    bool lacks_memory = false;
+    int done = unseal(key, sealed, content, NULL);
+
+    if (done == 1)
+        entry->identity = identity_record_read(
+                (struct bytes){(const unsigned char *)content->data, content->length},
+                &lacks_memory);
+    if (done < 0 || lacks_memory)
+        entry->problem = "there was no memory, or OpenSSL failed";
+    else if (!entry->identity)
+        entry->fault = "it is damaged";
+}
+
+/* Unseals what was read. */
 static void read_entry(const struct vault *vault, struct vault_entry *entry)
 {
     const struct bytes bytes = {entry->file->bytes, entry->file->size};
@@ -114,15 +130,13 @@ static void read_entry(const struct vault *vault, struct vault_entry *entry)
     entry->key_id = sealed.id;
     key = vault_keys_find(vault->keys, sealed.id);
     if (!content || !entry_file_name(sealed.names, expected, NULL))
-        entry->fault = "out of memory";
+        entry->problem = "there was no memory, or OpenSSL failed";
     else if (strcmp(expected, entry->file_name) != 0)
         entry->fault = "it belongs to another device than its name says";
     else if (!key)
         entry->fault = "it is sealed with a key that is not the vault's";
-    else if (unseal(key, &sealed, content, NULL) != 1 ||
-             !(entry->identity = identity_record_read(
-                       (struct bytes){(const unsigned char *)content->data, content->length})))
-        entry->fault = "it is damaged";
+    else
+        unseal_entry(entry, key, &sealed, content);
 }
 
 struct visit {
@@ -137,13 +151,11 @@ static bool visit_one(void *context, const char *name)
     struct visit *visit = context;
     struct file file;
     struct vault_entry entry = {.file_name = name, .file = &file};
-    files_problem problem = files_read(visit->vault->folder, name, &file, &entry.fault);
 
-    if (!problem && !file.bytes && !entry.fault)
+    entry.problem = files_read(visit->vault->folder, name, &file, &entry.fault);
+    if (!entry.problem && !file.bytes && !entry.fault)
         return true; /* It was removed meanwhile. */
-    if (problem)
-        entry.fault = problem;
-    else if (!entry.fault)
+    if (!entry.problem && !entry.fault)
         read_entry(visit->vault, &entry);
     visit->status = visit->visit(visit->context, visit->vault, &entry);
     aliyun_iot_identity_free(entry.identity);

@@ -26,8 +26,9 @@ struct vault_entry {
     struct entry_names names;             /* as they stand in the file; strings may be NULL */
     const unsigned char *key_id;          /* of the key that sealed it; NULL: unreadable */
     const struct file *file;              /* what it holds */
-    struct aliyun_iot_identity *identity; /* NULL: fault says why */
-    const char *fault;
+    struct aliyun_iot_identity *identity; /* NULL: the following say why */
+    const char *fault;                    /* of the file */
+    const char *problem;                  /* that is not the file's */
 };
 
 /*

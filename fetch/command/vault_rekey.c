@@ -25,6 +25,10 @@ static int seal_anew(void *context, const struct vault *vault, const struct vaul
     struct sealed sealed;
     files_problem problem;
 
+    if (entry->problem)
+        return fail("%s: it cannot be read: %s; the vault can be used as it is; give the same "
+                    "command again to go on",
+                entry->file_name, entry->problem);
     if (!entry->identity) {
         problem = files_set_aside(vault->folder, entry->file_name);
         if (problem)

@@ -108,7 +108,7 @@ static const char *find_fault(const struct aliyun_iot_identity *identity)
 static int check(void *context, const struct vault *vault, const struct vault_entry *entry)
 {
     struct census *census = context;
-    const char *fault = entry->fault;
+    const char *fault = entry->problem ? entry->problem : entry->fault;
 
     (void)vault;
     if (entry->identity)

@@ -146,6 +146,7 @@ static struct aliyun_iot_identity *open_entry(const struct place *place, const s
     struct aliyun_iot_identity *identity = NULL;
     const struct sealing_key *key;
     struct sealed sealed;
+    bool lacks_memory = false;
     int done;
 
     *fault = *problem = NULL;
@@ -165,9 +166,9 @@ static struct aliyun_iot_identity *open_entry(const struct place *place, const s
     }
     done = unseal(key, &sealed, content, NULL);
     if (done == 1)
-        identity = identity_record_read(bytes_of(content));
-    if (done < 0)
-        *problem = "OpenSSL failed";
+        identity = identity_record_read(bytes_of(content), &lacks_memory);
+    if (done < 0 || lacks_memory)
+        *problem = "there was no memory, or OpenSSL failed";
     else if (!identity)
         *fault = "it is damaged";
     return identity;

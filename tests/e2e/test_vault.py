@@ -458,6 +458,22 @@ def test_a_rekey_that_was_killed_goes_on_and_both_keys_read_meanwhile(machine, c
     assert "rekey" not in vault.status()["key id"]
 
 
+@needs_strace
+def test_a_rekey_that_cannot_read_an_entry_stops_and_sets_nothing_aside(machine, cloud, vault):
+    for number in range(1, 5):
+        fetch(machine, f"aliyun-iot:{PRODUCT}/device-{number}")
+    vault.new_key("new.key")
+    done = machine.run("strace", "-f", "-o", "/dev/null", "-P", vault.files()[0], "-e", "trace=read",
+                       "-e", "inject=read:error=EIO", COMMAND, "vault", "rekey", "file:new.key")
+    assert done.returncode == 1 and "it cannot be read: Input/output error" in done.stderr
+    assert len(vault.files()) == 4 and not (vault.path / "set-aside").exists()
+    done = vault.run("rekey", "file:new.key")
+    assert done.returncode == 0, done.stderr
+    vault.settings("endpoint = https://127.0.0.1:1", key="file:new.key")
+    for number in range(1, 5):
+        fetch(machine, f"aliyun-iot:{PRODUCT}/device-{number}")
+
+
 @pytest.mark.parametrize("words, phrase", [
     ([], "vault takes init, status"), (["open"], "vault takes init, status"),
     (["status", "now"], "vault takes init, status"), (["rekey"], "vault takes init, status"),

@@ -7,6 +7,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -18,9 +19,12 @@
 #include "answer.h"
 #include "base/identity.h"
 #include "base/process.h"
+#include "folder.h"
 #include "http_double.h"
 #include "private/functions.h"
 #include "registry.h"
+#include "vault/files.h"
+#include "vault/keys.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -82,6 +86,8 @@ __attribute__((visibility("default"))) void free(void *block)
 
 static char embedded_settings[] = "/tmp/memory-test-XXXXXX";
 static char agent_settings[] = "/tmp/memory-test-XXXXXX";
+static char vault_keys[] = "/tmp/memory-test-XXXXXX";
+static char vault_folder[64], key_source[64];
 static const char *settings_file = embedded_settings; /* of the test that runs */
 static struct agent_double agent_double;
 static char *answer_text;
@@ -214,6 +220,65 @@ static void every_allocation_of_an_agents_client_may_fail_once(void **state)
     settings_file = embedded_settings;
 }
 
+/* In a settings file of its own. */
+static void use_vault(const char *name, const char *more)
+{
+    static char path[80];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/%s.conf", vault_keys, name);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file,
+            "[quota]\nrate = 1000\n[cache]\nttl = 0\n[vault]\npath = %s\nkey = file:%s/key\n%s\n",
+            vault_folder, vault_keys, more);
+    assert_int_equal(0, fclose(file));
+    settings_file = path;
+}
+
+static void no_entry_is_lost_by_any_allocation_that_fails(void **state)
+{
+    int folder;
+
+    (void)state;
+    use_vault("read", "ttl = 24h");
+    fail_every_allocation(resolve_one, 1, 30);
+    settings_file = embedded_settings;
+    /* Some failures end in a call, and none in an entry that is set aside. */
+    assert_null(files_open(vault_folder, &folder));
+    assert_int_equal(files_count_set_aside(folder), 0);
+    files_close(&folder);
+}
+
+static void every_allocation_may_fail_while_an_identity_is_sealed(void **state)
+{
+    (void)state;
+    use_vault("write", "ttl = 0s\nmax-stale = 0s");
+    fail_every_allocation(resolve_one, 1, 100);
+    settings_file = embedded_settings;
+}
+
+static int make_vault(void)
+{
+    const struct key_source source = {key_source, NULL, NULL};
+    char path[sizeof(vault_keys) + 8];
+    int file, folder;
+
+    if (!mkdtemp(vault_keys))
+        return -1;
+    snprintf(path, sizeof(path), "%s/key", vault_keys);
+    snprintf(key_source, sizeof(key_source), "file:%s", path);
+    snprintf(vault_folder, sizeof(vault_folder), "%s/vault", vault_keys);
+    file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (write(file, "0123456789abcdef0123456789abcdef", 32) != 32 || close(file) != 0 ||
+            files_create(vault_folder, &folder))
+        return -1;
+    if (!vault_keys_create(folder, vault_folder, &source, NULL))
+        return -1;
+    files_close(&folder);
+    return 0;
+}
+
 static int make_settings(void **state)
 {
     int file = mkstemp(embedded_settings), agents_file = mkstemp(agent_settings);
@@ -225,7 +290,7 @@ static int make_settings(void **state)
     if (dprintf(file, "[quota]\nrate = 1000\n[cache]\nttl = 0\n") < 0 ||
             dprintf(agents_file, "[agent]\nsocket = %s\n[cache]\nttl = 0\n", agent_double.path) < 0)
         return -1;
-    return close(file) | close(agents_file);
+    return close(file) | close(agents_file) | make_vault();
 }
 
 static int remove_settings(void **state)
@@ -233,7 +298,7 @@ static int remove_settings(void **state)
     (void)state;
     agent_double_stop(&agent_double);
     free(answer_text);
-    return unlink(embedded_settings) | unlink(agent_settings);
+    return unlink(embedded_settings) | unlink(agent_settings) | folder_remove(vault_keys);
 }
 
 int main(void)
@@ -242,6 +307,8 @@ int main(void)
             cmocka_unit_test(every_allocation_of_a_fetch_may_fail_once),
             cmocka_unit_test(every_allocation_of_a_reload_may_fail_once),
             cmocka_unit_test(every_allocation_of_an_agents_client_may_fail_once),
+            cmocka_unit_test(no_entry_is_lost_by_any_allocation_that_fails),
+            cmocka_unit_test(every_allocation_may_fail_while_an_identity_is_sealed),
     };
 
     return cmocka_run_group_tests(tests, make_settings, remove_settings);

@@ -132,8 +132,9 @@ static BUF_MEM *from_hexadecimal(const cJSON *text)
 
 static void check_record(struct bytes record)
 {
+    bool lacks_memory;
     CLEANUP(aliyun_iot_identity_free)
-    struct aliyun_iot_identity *identity = identity_record_read(record);
+    struct aliyun_iot_identity *identity = identity_record_read(record, &lacks_memory);
     CLEANUP(X509_free) X509 *leaf = identity ? identity_leaf(identity, NULL) : NULL;
     CLEANUP(EVP_PKEY_free) EVP_PKEY *pair = identity ? identity_key_pair(identity, NULL) : NULL;
 
