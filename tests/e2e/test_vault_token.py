@@ -236,6 +236,15 @@ def test_a_program_keeps_its_own_session_in_the_same_module(machine, vault):
     assert done.returncode == 0, done.stderr
 
 
+def test_nothing_waits_for_a_slow_token_but_who_needs_it(machine, vault):
+    fetch(machine)
+    waits = machine.directory / "waits"
+    machine.environment.update(SLOW_TOKEN_MODULE=str(MODULE), SLOW_TOKEN_WAITS=str(waits))
+    vault.settings(module_path=BUILD / "tests/programs/slow_token.so")
+    done = machine.run(BUILD / "tests/programs/fork_beside", URI, waits)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_vault_moves_into_a_token_and_out_of_it(machine, vault):
     for uri in (URI, OTHER):
         fetch(machine, uri)

@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <openssl/err.h>
 #include <p11-kit/pkcs11.h>
@@ -18,7 +17,6 @@
 enum { PIN_SIZE_MAX = 256 };
 
 struct open_token {
-    pid_t process;
     char *module_path, *uri;
     PKCS11_CTX *context;
     PKCS11_SLOT *slots, *slot; /* all of them, and the token's */
@@ -28,11 +26,27 @@ struct open_token {
 };
 
 static struct open_token *tokens;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Held for as long as a token takes to answer, so fork() must not wait for it. */
+static pthread_mutex_t busy = PTHREAD_MUTEX_INITIALIZER;
+
+/*
+ * A thread of the parent may be in the middle of anything here. The child leaves what the parent
+ * has open, and opens its own.
+ */
+static void begin_anew(void *context)
+{
+    static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+
+    (void)context;
+    tokens = NULL;
+    busy = unlocked;
+}
 
 static void take_part_in_fork(void)
 {
-    static struct fork_participant participant = {.lock = &lock};
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* nobody else holds it */
+    static struct fork_participant participant = {.lock = &lock, .reset_in_child = begin_anew};
 
     process_register(&participant);
 }
@@ -73,8 +87,7 @@ static struct open_token *find_open(const char *module_path, const char *uri)
 {
     struct open_token *token = tokens;
 
-    while (token && (token->process != getpid() || strcmp(token->module_path, module_path) != 0 ||
-                            strcmp(token->uri, uri) != 0))
+    while (token && (strcmp(token->module_path, module_path) != 0 || strcmp(token->uri, uri) != 0))
         token = token->next;
     return token;
 }
@@ -98,7 +111,6 @@ static struct open_token *add(
         error_set_out_of_memory(error);
         return NULL;
     }
-    token->process = getpid();
     token->next = tokens;
     tokens = token;
     return token;
@@ -251,9 +263,9 @@ EVP_PKEY *open_token_key(
         return NULL;
     pthread_once(&once, take_part_in_fork);
     ERR_set_mark();
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&busy);
     key = open_key(settings, uri, parsed, error);
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&busy);
     ERR_pop_to_mark();
     return key;
 }
