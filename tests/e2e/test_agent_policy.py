@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may use which device through an agent with a policy, as who the kernel says they are."""
+import base64
 import contextlib
 import grp
 import json
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -381,6 +383,21 @@ def test_each_user_has_so_many_operations_a_second(machine):
 
 
 # Files.
+
+def test_a_signature_that_waits_past_the_end_of_its_rule_is_denied(machine, cloud):
+    """It is asked for in time, and the cloud answers when the rule has ended."""
+    end = time.time() + 10
+    policy = HEAD + rule("short", users="root", not_after=time.strftime("%Y-%m-%dT%H:%M:%SZ",
+                                                                        time.gmtime(end)))
+    agent = machine.use_agent(policy=policy)
+    identity = agent.ask(operation="identity", uri=URI, timeout=60000)
+    assert identity["ok"], identity
+    assert agent.ask(operation="evict", pattern="*/*")["ok"]
+    cloud.fault({"delay": end + 2 - time.time()})
+    answer = agent.ask(operation="sign", uri=URI, timeout=60000, key=identity["key"],
+                       scheme="rsa-pkcs1-sha256", message=base64.b64encode(b"text").decode())
+    assert not answer["ok"] and answer["reason"] == "DENIED", answer
+
 
 def broken(machine, text):
     """What an agent says that does not start by this policy."""
