@@ -32,6 +32,7 @@ struct module_source {
     struct source source; /* the first member, so that a pointer to it is one to this */
     const struct module_file *file;
     const struct settings *settings;
+    struct source *upstream; /* NULL: it needs none */
     char *path;
     struct source *_Atomic opened; /* the module's own source; NULL before the first fetch */
 };
@@ -105,7 +106,7 @@ static struct source *open_source(struct module_source *source, struct aliyun_io
     if (opened)
         return opened;
     module = load(source->path, source->file->package, error);
-    made = module ? module->source_new(source->settings, error) : NULL;
+    made = module ? module->source_new(source->settings, source->upstream, error) : NULL;
     if (!made)
         return NULL;
     if (!atomic_compare_exchange_strong(&source->opened, &opened, made)) {
@@ -133,8 +134,8 @@ static void module_free(struct source *source)
     free(module_source);
 }
 
-struct source *module_source_new(
-        enum module_id id, const struct settings *settings, struct aliyun_iot_error **error)
+struct source *module_source_new(enum module_id id, const struct settings *settings,
+        struct source *upstream, struct aliyun_iot_error **error)
 {
     struct module_source *source = calloc(1, sizeof(*source));
 
@@ -148,6 +149,7 @@ struct source *module_source_new(
     source->source = (struct source){module_fetch, module_free};
     source->file = &files[id];
     source->settings = settings;
+    source->upstream = upstream;
     return &source->source;
 }
 

@@ -11,6 +11,7 @@
 #include "base/settings_table.h"
 #include "base/text.h"
 #include "cache/recent.h"
+#include "devices_source.h"
 #include "modules.h"
 #include "remote/source.h"
 #include "vault/vault.h"
@@ -49,6 +50,23 @@ struct resolver *resolver_reference(struct resolver *resolver)
     return resolver;
 }
 
+/* The vault, if there is one, over the cloud; but keys that a token has are in no vault. */
+static struct source *make_source(const struct settings *settings, struct aliyun_iot_error **error)
+{
+    struct source *cloud = module_source_new(MODULE_CLOUD, settings, NULL, error);
+    struct source *source = cloud, *token;
+
+    if (source && settings->vault_path)
+        source = vault_source_new(settings, cloud, &module_key_wrapper, error);
+    if (!source || !settings->token_uri)
+        return source;
+    token = module_source_new(MODULE_TOKEN, settings, cloud, error);
+    if (token)
+        return devices_source_new(settings->token_devices, token, source, error);
+    source_free(source);
+    return NULL;
+}
+
 struct resolver *resolver_new(struct settings *settings, struct aliyun_iot_error **error)
 {
     static atomic_uint_fast64_t number;
@@ -66,9 +84,7 @@ struct resolver *resolver_new(struct settings *settings, struct aliyun_iot_error
         resolver->source = agent_source_new(settings, error);
         return resolver->source ? take(resolver) : NULL;
     }
-    resolver->source = module_source_new(MODULE_CLOUD, settings, error);
-    if (resolver->source && settings->vault_path)
-        resolver->source = vault_source_new(settings, resolver->source, &module_key_wrapper, error);
+    resolver->source = make_source(settings, error);
     if (!resolver->source)
         return NULL;
     resolver->memory = memory_cache_new(resolver->settings, resolver->source);

@@ -8,8 +8,8 @@
 
 #include "agent/answers.h"
 #include "agent/metrics.h"
-#include "agent/pattern.h"
 #include "base/base64.h"
+#include "base/pattern.h"
 
 enum {
     LIST_PAGE_MAX = 500,     /* identities, which fit into a packet */
@@ -314,6 +314,11 @@ static void answer_export(
     size_t size;
     const unsigned char *pkcs8 = aliyun_iot_identity_key(identity, &size);
 
+    if (!pkcs8) {
+        answer_refuse(answer, "TOKEN", NULL,
+                "the device's key is in a token, which does not give it away");
+        return;
+    }
     answer->length = 0;
     if (!buffer_append_format(answer, "{\"version\":%d,\"ok\":true,\"key\":\"%s\",\"pkcs8\":\"",
                 AGENT_PROTOCOL_VERSION, key->hash) ||

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/pattern.h"
 #include "base/base64.h"
 #include "base/json.h"
+#include "base/pattern.h"
 #include "base/text.h"
 
 /* The members of requests, beside version and operation, which all have. */

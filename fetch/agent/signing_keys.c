@@ -6,13 +6,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include <openssl/rsa.h>
-
 #include "base/cryptography.h"
+#include "base/scheme.h"
 
 enum { KEYS_MAX = 1024 };
-
-DEFINE_CLEANUP(EVP_MD_CTX *, EVP_MD_CTX_free);
 
 struct kept_key {
     struct signing_key key; /* the first member, so that a pointer to it is one to this */
@@ -117,7 +114,10 @@ static struct kept_key *find(struct signing_keys *keys, struct aliyun_iot_identi
 
 static struct kept_key *make(struct aliyun_iot_identity *identity, struct aliyun_iot_error **error)
 {
-    CLEANUP(EVP_PKEY_free) EVP_PKEY *key = identity_key_pair(identity, error);
+    const struct key_signer *signer = identity_signer(identity);
+    CLEANUP(EVP_PKEY_free)
+    EVP_PKEY *key =
+            signer ? identity_public_key(identity, error) : identity_key_pair(identity, error);
     CLEANUP(X509_free) X509 *leaf = key ? identity_leaf(identity, error) : NULL;
     struct kept_key *entry;
 
@@ -134,6 +134,7 @@ static struct kept_key *make(struct aliyun_iot_identity *identity, struct aliyun
         return NULL;
     }
     entry->key.key = take(key);
+    entry->key.signer = signer;
     entry->identity = identity_reference(identity);
     entry->references = 1;
     return entry;
@@ -169,54 +170,22 @@ const struct signing_key *signing_keys_get(struct signing_keys *keys,
     return entry ? &entry->key : NULL;
 }
 
-static const char *const digests[] = {
-        [KEY_SCHEME_RSA_PKCS1_SHA256] = "SHA256",
-        [KEY_SCHEME_RSA_PKCS1_SHA384] = "SHA384",
-        [KEY_SCHEME_RSA_PKCS1_SHA512] = "SHA512",
-        [KEY_SCHEME_RSA_PSS_SHA256] = "SHA256",
-        [KEY_SCHEME_RSA_PSS_SHA384] = "SHA384",
-        [KEY_SCHEME_RSA_PSS_SHA512] = "SHA512",
-        [KEY_SCHEME_ECDSA_SHA256] = "SHA256",
-        [KEY_SCHEME_ECDSA_SHA384] = "SHA384",
-        [KEY_SCHEME_ECDSA_SHA512] = "SHA512",
-        [KEY_SCHEME_ED25519] = NULL, /* the schemes have their own */
-        [KEY_SCHEME_ED448] = NULL,
-};
-
-static bool is_pss(enum key_scheme scheme)
-{
-    return scheme == KEY_SCHEME_RSA_PSS_SHA256 || scheme == KEY_SCHEME_RSA_PSS_SHA384 ||
-           scheme == KEY_SCHEME_RSA_PSS_SHA512;
-}
-
-static bool sign(EVP_MD_CTX *operation, const struct signing_key *key, enum key_scheme scheme,
-        const BUF_MEM *message, BUF_MEM *signature)
-{
-    EVP_PKEY_CTX *parameters;
-    size_t size = (size_t)EVP_PKEY_get_size(key->key);
-
-    if (EVP_DigestSignInit_ex(operation, &parameters, digests[scheme], cryptography_context(NULL),
-                NULL, key->key, NULL) != 1)
-        return false;
-    if (is_pss(scheme) &&
-            (EVP_PKEY_CTX_set_rsa_padding(parameters, RSA_PKCS1_PSS_PADDING) != 1 ||
-                    EVP_PKEY_CTX_set_rsa_pss_saltlen(parameters, RSA_PSS_SALTLEN_DIGEST) != 1))
-        return false;
-    if (!BUF_MEM_grow_clean(signature, size) ||
-            EVP_DigestSign(operation, (unsigned char *)signature->data, &size,
-                    (const unsigned char *)message->data, message->length) != 1)
-        return false;
-    signature->length = size;
-    return true;
-}
-
 int signing_key_sign(const struct signing_key *key, enum key_scheme scheme, const BUF_MEM *message,
         BUF_MEM *signature, struct aliyun_iot_error **error)
 {
-    CLEANUP(EVP_MD_CTX_free) EVP_MD_CTX *operation = EVP_MD_CTX_new();
+    const struct bytes bytes = {(const unsigned char *)message->data, message->length};
+    size_t size = (size_t)EVP_PKEY_get_size(key->key);
 
-    if (!operation)
+    if (!BUF_MEM_grow_clean(signature, size))
         return error_set_out_of_memory(error);
-    return sign(operation, key, scheme, message, signature) ||
-           error_set_openssl(error, "the signature cannot be made");
+    if (key->signer) {
+        if (!key->signer->sign(key->signer->context, scheme, bytes.at, bytes.left,
+                    (unsigned char *)signature->data, &size, error))
+            return 0;
+    } else if (!scheme_sign(key->key, cryptography_context(NULL), scheme, bytes,
+                       (unsigned char *)signature->data, &size)) {
+        return error_set_openssl(error, "the signature cannot be made");
+    }
+    signature->length = size;
+    return 1;
 }

@@ -19,12 +19,13 @@ DEFINE_CLEANUP(struct signing_keys *, signing_keys_free);
 
 /* A key, and the hash that names it. Reference counted. */
 struct signing_key {
-    EVP_PKEY *key;
+    EVP_PKEY *key;                   /* the public half, if there is a signer */
+    const struct key_signer *signer; /* of the identity; NULL: the key is data */
     char hash[AGENT_KEY_HASH_SIZE];
 };
 
 /*
- * The key of an identity whose key is data. Returns a reference, to be given back with
+ * The key of an identity. Returns a reference, to be given back with
  * signing_key_free(); or NULL with *error set. Safe from any thread.
  */
 const struct signing_key *signing_keys_get(struct signing_keys *keys,

@@ -42,10 +42,12 @@ struct module {
     /* Called before anything else: see module_use_core(). */
     void (*use_core)(const struct core_functions *core);
     /*
-     * Makes the module's source. settings must outlive it. NULL with *error set. Several threads
-     * may call this at once. NULL: it is no module with a source.
+     * Makes the module's source. settings and upstream must outlive it; upstream is where it
+     * fetches what it does not have, if it needs that. NULL with *error set. Several threads may
+     * call this at once. NULL: it is no module with a source.
      */
-    struct source *(*source_new)(const struct settings *settings, struct aliyun_iot_error **error);
+    struct source *(*source_new)(const struct settings *settings, struct source *upstream,
+            struct aliyun_iot_error **error);
     const struct key_wrapper *key_wrapper; /* NULL: it is no module for tokens */
 };
 

@@ -183,13 +183,24 @@ static int set_from_environment(struct settings *settings, struct aliyun_iot_err
     return 1;
 }
 
-static int check_vault(const struct settings *settings, struct aliyun_iot_error **error)
+static int check_pair(const struct settings *settings, const char *section, const char *names[2],
+        const char *const values[2], struct aliyun_iot_error **error)
 {
-    if (!settings->vault_path == !settings->vault_key)
+    if (!values[0] == !values[1])
         return 1;
     return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
-            "settings file %.300s: section [vault] has no %s; path and key belong together",
-            settings->file, settings->vault_path ? "key" : "path");
+            "settings file %.300s: section [%s] has no %s; %s and %s belong together",
+            settings->file, section, names[values[0] ? 1 : 0], names[0], names[1]);
+}
+
+static int check_pairs(const struct settings *settings, struct aliyun_iot_error **error)
+{
+    const char *vault[2] = {"path", "key"}, *token[2] = {"uri", "devices"};
+
+    return check_pair(settings, "vault", vault,
+                   (const char *const[]){settings->vault_path, settings->vault_key}, error) &&
+           check_pair(settings, "token", token,
+                   (const char *const[]){settings->token_uri, settings->token_devices}, error);
 }
 
 /* path: becomes the settings'; NULL: no file, all defaults. */
@@ -207,7 +218,7 @@ static struct settings *load(
     settings->agent_owner_uid = SETTINGS_OWNER_SELF;
     if (!set_defaults(settings, error) ||
             (path && !read_settings_file(settings, kind, advice, error)) ||
-            !check_vault(settings, error) || !set_from_environment(settings, error))
+            !check_pairs(settings, error) || !set_from_environment(settings, error))
         return NULL;
     if (settings->try_timeout_ms == 0)
         settings->try_timeout_ms = settings->timeout_ms / 3;

@@ -67,6 +67,12 @@ struct settings {
     int64_t vault_ttl_ms;       /* 24 h; what is older is fetched anew while it is served */
     int64_t vault_max_stale_ms; /* 30 d; what is older by that is not served */
 
+    /* [token] */
+    char *token_uri;     /* RFC 7512, of a token that holds keys of devices; NULL: none */
+    char *token_devices; /* patterns of those devices, see pattern.h, with commas; NULL: unset */
+    char *token_module_path; /* as vault_module_path */
+    char *token_pin_source;  /* as vault_pin_source */
+
     /* [agent], of aliyun-iot.conf */
     char *agent_socket;      /* path of the agent's Unix socket; NULL: embedded, without an agent */
     int64_t agent_owner_uid; /* who may listen there beside root; SETTINGS_OWNER_SELF or _ANY */

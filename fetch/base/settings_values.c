@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/pattern.h"
 #include "base/settings.h"
 #include "base/text.h"
 #include "base/url.h"
@@ -89,6 +90,19 @@ const char *settings_read_sealing_key(const struct settings_value *value)
     problem = settings_read_secret(value);
     return problem == secret_expected ? "expected file:PATH, systemd:NAME or a pkcs11: URI"
                                       : problem;
+}
+
+const char *settings_read_pkcs11_uri(const struct settings_value *value)
+{
+    return strncmp(value->text, "pkcs11:", strlen("pkcs11:")) == 0 ? settings_read_text(value)
+                                                                   : "expected a pkcs11: URI";
+}
+
+const char *settings_read_patterns(const struct settings_value *value)
+{
+    return patterns_are_valid(value->text) ? settings_read_text(value)
+                                           : "expected patterns of devices, such as a1B2c3D4e5F/*, "
+                                             "with commas between them";
 }
 
 const char *settings_read_trace_file(const struct settings_value *value)

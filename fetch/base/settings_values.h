@@ -29,6 +29,8 @@ settings_reader settings_read_region;            /* char *: part of a host name 
 settings_reader settings_read_path;              /* char *, made absolute */
 settings_reader settings_read_secret;            /* char *: file:PATH (absolute) or systemd:NAME */
 settings_reader settings_read_sealing_key;       /* char *: the same, or pkcs11:... */
+settings_reader settings_read_pkcs11_uri;        /* char *: pkcs11:... */
+settings_reader settings_read_patterns;          /* char *: patterns of devices, with commas */
 settings_reader settings_read_trace_file;        /* char *: a path or "stderr" */
 settings_reader settings_read_https_endpoint;    /* char *: https://HOST[:PORT] */
 settings_reader settings_read_metadata_endpoint; /* char *: http://HOST[:PORT] */

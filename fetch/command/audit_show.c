@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/pattern.h"
 #include "base/ini.h"
 #include "base/json.h"
+#include "base/pattern.h"
 #include "base/read_file.h"
 #include "base/text.h"
 #include "command/audit.h"

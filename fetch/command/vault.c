@@ -7,8 +7,8 @@
 
 #include <openssl/crypto.h>
 
-#include "agent/pattern.h"
 #include "base/identity_record.h"
+#include "base/pattern.h"
 #include "base/text.h"
 #include "command/command.h"
 #include "modules.h"

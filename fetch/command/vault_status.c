@@ -4,8 +4,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "agent/pattern.h"
 #include "base/key_pair.h"
+#include "base/pattern.h"
 #include "base/text.h"
 #include "command/command.h"
 #include "command/vault.h"

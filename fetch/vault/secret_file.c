@@ -13,7 +13,7 @@
 #include "vault/files.h"
 
 /* What is wrong with an open file; NULL: nothing. others: the mode's bits that it must not have. */
-static const char *find_fault(int descriptor, mode_t others, size_t size_max)
+static const char *find_fault(int descriptor, mode_t others)
 {
     struct stat status;
 
@@ -25,7 +25,7 @@ static const char *find_fault(int descriptor, mode_t others, size_t size_max)
         return "it belongs to another user";
     if (status.st_mode & others)
         return "others may read or change it; chmod it to 0600";
-    return (size_t)status.st_size > size_max ? "it is too long" : NULL;
+    return NULL;
 }
 
 static const char *read_all(int descriptor, size_t size_max, BUF_MEM *secret)
@@ -44,51 +44,61 @@ static const char *read_all(int descriptor, size_t size_max, BUF_MEM *secret)
     return (size_t)got > size_max ? "it is too long" : NULL;
 }
 
-static int read_path(const char *path, const char *what, mode_t others, size_t size_max,
-        BUF_MEM *secret, struct aliyun_iot_error **error)
+/* An open file that is as it should be; -1 with *error set. others: bits that it must not have. */
+static int open_path(
+        const char *path, const char *what, mode_t others, struct aliyun_iot_error **error)
 {
-    FILES_CLEANUP int descriptor =
-            open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     const char *problem;
 
     if (descriptor < 0)
         problem = errno == ELOOP ? "it is a symbolic link" : strerror(errno);
     else
-        problem = find_fault(descriptor, others, size_max);
+        problem = find_fault(descriptor, others);
     if (!problem)
-        problem = read_all(descriptor, size_max, secret);
-    return problem ? error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "%s, %.300s: %s", what, path,
-                             problem)
-                   : 1;
+        return descriptor;
+    if (descriptor >= 0)
+        close(descriptor);
+    return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "%s, %.300s: %s", what, path, problem) -
+           1;
 }
 
 /*
  * systemd shows a credential that it gave to a unit's user by an access control list, and then the
  * group's bits are those of the list.
  */
-static int read_credential(const char *name, const char *what, size_t size_max, BUF_MEM *secret,
-        struct aliyun_iot_error **error)
+static int open_credential(const char *name, const char *what, struct aliyun_iot_error **error)
 {
     const char *folder = secure_getenv("CREDENTIALS_DIRECTORY");
     CLEANUP(free) char *path = NULL;
 
     if (!folder)
         return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
-                "%s is systemd:%.100s, but systemd gave this process no credentials: its unit "
-                "needs LoadCredential= or LoadCredentialEncrypted=",
-                what, name);
+                       "%s is systemd:%.100s, but systemd gave this process no credentials: its "
+                       "unit needs LoadCredential= or LoadCredentialEncrypted=",
+                       what, name) -
+               1;
     if (asprintf(&path, "%s/%s", folder, name) < 0) {
         path = NULL;
-        return error_set_out_of_memory(error);
+        return error_set_out_of_memory(error) - 1;
     }
-    return read_path(path, what, S_IWGRP | S_IRWXO, size_max, secret, error);
+    return open_path(path, what, S_IWGRP | S_IRWXO, error);
+}
+
+int secret_file_open(const char *source, const char *what, struct aliyun_iot_error **error)
+{
+    if (strncmp(source, SECRET_SYSTEMD, strlen(SECRET_SYSTEMD)) == 0)
+        return open_credential(source + strlen(SECRET_SYSTEMD), what, error);
+    return open_path(source + strlen(SECRET_FILE), what, S_IRWXG | S_IRWXO, error);
 }
 
 int secret_file_read(const char *source, const char *what, size_t size_max, BUF_MEM *secret,
         struct aliyun_iot_error **error)
 {
-    if (strncmp(source, SECRET_SYSTEMD, strlen(SECRET_SYSTEMD)) == 0)
-        return read_credential(source + strlen(SECRET_SYSTEMD), what, size_max, secret, error);
-    return read_path(
-            source + strlen(SECRET_FILE), what, S_IRWXG | S_IRWXO, size_max, secret, error);
+    FILES_CLEANUP int descriptor = secret_file_open(source, what, error);
+    const char *problem = descriptor < 0 ? NULL : read_all(descriptor, size_max, secret);
+
+    if (problem)
+        error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "%s, %.300s: %s", what, source, problem);
+    return descriptor >= 0 && !problem;
 }

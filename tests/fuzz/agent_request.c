@@ -3,8 +3,8 @@
 #include "fuzz.h"
 
 #include "agent/answers.h"
-#include "agent/pattern.h"
 #include "agent/request.h"
+#include "base/pattern.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

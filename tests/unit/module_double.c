@@ -3,10 +3,11 @@
 #include "cloud/source.h"
 #include "modules.h"
 
-struct source *module_source_new(
-        enum module_id id, const struct settings *settings, struct aliyun_iot_error **error)
+struct source *module_source_new(enum module_id id, const struct settings *settings,
+        struct source *upstream, struct aliyun_iot_error **error)
 {
     (void)id;
+    (void)upstream;
     return cloud_source_new(settings, error);
 }
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "agent/pattern.h"
+#include "base/pattern.h"
 
 static void a_pattern_has_one_slash_with_something_on_both_sides(void **state)
 {

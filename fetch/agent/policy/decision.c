@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "agent/pattern.h"
+#include "base/pattern.h"
 
 /* A run of any characters, which a string of a rule's list may have. */
 static bool any_glob_matches(const struct rule_strings *patterns, const char *name)

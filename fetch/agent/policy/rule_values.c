@@ -9,8 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "agent/pattern.h"
 #include "agent/principal/overflow_id.h"
+#include "base/pattern.h"
 #include "base/text.h"
 
 enum {

@@ -10,14 +10,17 @@
 
 #include "base/buffer.h"
 #include "base/process.h"
-#include "base/text.h"
-#include "vault/secret_file.h"
+#include "vault/files.h"
+#include "vault/token/pin.h"
 #include "vault/token/token_uri.h"
 
-enum { PIN_SIZE_MAX = 256 };
+enum { TOKEN_ID_SIZE_MAX = 64 };
 
 struct open_token {
     char *module_path, *uri;
+    unsigned char id[TOKEN_ID_SIZE_MAX]; /* of the key; empty: the URI names the key */
+    size_t id_size;
+    EVP_PKEY *key; /* NULL: not found yet */
     PKCS11_CTX *context;
     PKCS11_SLOT *slots, *slot; /* all of them, and the token's */
     unsigned slot_count;
@@ -64,39 +67,27 @@ static const char *setting_or(const char *setting, const char *of_uri)
     return setting ? setting : of_uri;
 }
 
-/* The PIN ends before a line break at the end of its file. */
-static int read_pin(const struct settings *settings, const struct token_uri *uri, BUF_MEM *pin,
-        struct aliyun_iot_error **error)
+static bool is_of(
+        const struct open_token *token, const char *module_path, const char *uri, struct bytes id)
 {
-    const char *source = setting_or(settings->vault_pin_source, token_uri_pin_source(uri));
-
-    if (!source)
-        return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
-                "the token's PIN is not known: set pin-source in section [vault]");
-    if (strncmp(source, SECRET_FILE, strlen(SECRET_FILE)) != 0 &&
-            strncmp(source, SECRET_SYSTEMD, strlen(SECRET_SYSTEMD)) != 0)
-        return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
-                "the token's PIN: expected file:PATH or systemd:NAME as pin-source");
-    if (!secret_file_read(source, "the token's PIN", PIN_SIZE_MAX, pin, error))
-        return 0;
-    pin->data[strcspn(pin->data, "\r\n")] = '\0';
-    return 1;
+    return strcmp(token->module_path, module_path) == 0 && strcmp(token->uri, uri) == 0 &&
+           token->id_size == id.left && (id.left == 0 || memcmp(token->id, id.at, id.left) == 0);
 }
 
-static struct open_token *find_open(const char *module_path, const char *uri)
+static struct open_token *find_open(const char *module_path, const char *uri, struct bytes id)
 {
     struct open_token *token = tokens;
 
-    while (token && (strcmp(token->module_path, module_path) != 0 || strcmp(token->uri, uri) != 0))
+    while (token && !is_of(token, module_path, uri, id))
         token = token->next;
     return token;
 }
 
 /* An entry of the list, which is not open yet. */
 static struct open_token *add(
-        const char *module_path, const char *uri, struct aliyun_iot_error **error)
+        const char *module_path, const char *uri, struct bytes id, struct aliyun_iot_error **error)
 {
-    struct open_token *token = calloc(1, sizeof(*token));
+    struct open_token *token = id.left <= TOKEN_ID_SIZE_MAX ? calloc(1, sizeof(*token)) : NULL;
 
     if (token) {
         token->module_path = strdup(module_path);
@@ -111,6 +102,9 @@ static struct open_token *add(
         error_set_out_of_memory(error);
         return NULL;
     }
+    token->id_size = id.left;
+    if (id.left > 0)
+        memcpy(token->id, id.at, id.left);
     token->next = tokens;
     tokens = token;
     return token;
@@ -175,7 +169,7 @@ static bool is_about_pin(int code)
            code == CKR_PIN_EXPIRED || code == CKR_PIN_LOCKED;
 }
 
-static int log_in(struct open_token *token, const struct settings *settings,
+static int log_in(struct open_token *token, const struct token_place *place,
         const struct token_uri *uri, struct aliyun_iot_error **error)
 {
     CLEANUP(BUF_MEM_free) BUF_MEM *pin = BUF_MEM_new();
@@ -189,7 +183,7 @@ static int log_in(struct open_token *token, const struct settings *settings,
                 "restart the program");
     if (!pin)
         return error_set_out_of_memory(error);
-    if (!read_pin(settings, uri, pin, error))
+    if (!token_pin_read(place, uri, pin, error))
         return 0;
     if (PKCS11_login(token->slot, 0, pin->data) == 0)
         return 1;
@@ -200,8 +194,27 @@ static int log_in(struct open_token *token, const struct settings *settings,
             reason());
 }
 
-static EVP_PKEY *find_key(const struct open_token *token, const struct token_uri *uri,
-        struct aliyun_iot_error **error)
+static bool is_wanted(
+        const struct open_token *token, const struct token_uri *uri, const PKCS11_KEY *key)
+{
+    return token->id_size > 0 ? key->id_len == token->id_size &&
+                                        memcmp(key->id, token->id, token->id_size) == 0
+                              : token_uri_matches_key(uri, key);
+}
+
+static int refuse_key(
+        const struct open_token *token, bool is_found, struct aliyun_iot_error **error)
+{
+    if (is_found)
+        return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
+                "the key %.300s is no RSA key; use one", token->uri);
+    return error_set(error,
+            token->id_size > 0 ? ALIYUN_IOT_REASON_NOT_FOUND : ALIYUN_IOT_REASON_BAD_SETTINGS,
+            "no private key fits %.300s", token->uri);
+}
+
+static EVP_PKEY *find_key(
+        struct open_token *token, const struct token_uri *uri, struct aliyun_iot_error **error)
 {
     PKCS11_KEY *keys, *found = NULL;
     unsigned count = 0;
@@ -212,7 +225,7 @@ static EVP_PKEY *find_key(const struct open_token *token, const struct token_uri
         return NULL;
     }
     for (unsigned index = 0; index < count; index++) {
-        if (!token_uri_matches_key(uri, &keys[index]))
+        if (!is_wanted(token, uri, &keys[index]))
             continue;
         if (found) {
             error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
@@ -223,49 +236,120 @@ static EVP_PKEY *find_key(const struct open_token *token, const struct token_uri
     }
     if (found)
         key = PKCS11_get_private_key(found);
-    if (key && EVP_PKEY_is_a(key, "RSA"))
+    if (key && EVP_PKEY_is_a(key, "RSA")) {
+        token->key = key;
         return key;
+    }
     EVP_PKEY_free(key);
-    error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
-            found ? "the key %.300s is no RSA key; use one" : "no private key fits %.300s",
-            token->uri);
+    refuse_key(token, found != NULL, error);
     return NULL;
 }
 
-static EVP_PKEY *open_key(const struct settings *settings, const char *text,
-        const struct token_uri *uri, struct aliyun_iot_error **error)
+/* The token, with the process logged in. With the lock held. NULL with *error set. */
+static struct open_token *open_token(const struct token_place *place, const struct token_uri *uri,
+        struct bytes id, struct aliyun_iot_error **error)
 {
-    const char *module_path = setting_or(settings->vault_module_path, token_uri_module_path(uri));
+    const char *module_path = setting_or(place->module_path, token_uri_module_path(uri));
     struct open_token *token;
 
     if (!module_path) {
         error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
-                "the token's PKCS#11 module is not known: set module-path in section [vault]");
+                "the token's PKCS#11 module is not known: set module-path in section [%s]",
+                place->section);
         return NULL;
     }
-    token = find_open(module_path, text);
+    token = find_open(module_path, place->uri, id);
     if (!token)
-        token = add(module_path, text, error);
-    if (!token || !load_module(token, error) || !find_slot(token, uri, error) ||
-            !log_in(token, settings, uri, error))
-        return NULL;
-    return find_key(token, uri, error);
+        token = add(module_path, place->uri, id, error);
+    return token && load_module(token, error) && find_slot(token, uri, error) &&
+                           log_in(token, place, uri, error)
+                   ? token
+                   : NULL;
+}
+
+static void lock_tokens(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, take_part_in_fork);
+    pthread_mutex_lock(&busy);
+}
+
+/* The key that was found before; NULL: none. With the lock held. */
+static EVP_PKEY *find_open_key(
+        const struct token_place *place, const struct token_uri *uri, struct bytes id)
+{
+    const char *module_path = setting_or(place->module_path, token_uri_module_path(uri));
+    const struct open_token *token = module_path ? find_open(module_path, place->uri, id) : NULL;
+
+    return token ? token->key : NULL;
+}
+
+static EVP_PKEY *search_key(const struct token_place *place, const struct token_uri *uri,
+        struct bytes id, struct aliyun_iot_error **error)
+{
+    FILES_CLEANUP int turn = token_take_turn(place, uri, error);
+    struct open_token *token = turn >= 0 ? open_token(place, uri, id, error) : NULL;
+
+    return token ? find_key(token, uri, error) : NULL;
 }
 
 EVP_PKEY *open_token_key(
-        const struct settings *settings, const char *uri, struct aliyun_iot_error **error)
+        const struct token_place *place, struct bytes id, struct aliyun_iot_error **error)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    CLEANUP(token_uri_free) struct token_uri *parsed = token_uri_parse(uri, error);
+    CLEANUP(token_uri_free) struct token_uri *uri = token_uri_parse(place->uri, error);
     EVP_PKEY *key;
 
-    if (!parsed)
+    if (!uri)
         return NULL;
-    pthread_once(&once, take_part_in_fork);
     ERR_set_mark();
-    pthread_mutex_lock(&busy);
-    key = open_key(settings, uri, parsed, error);
+    lock_tokens();
+    key = find_open_key(place, uri, id);
+    if (!key)
+        key = search_key(place, uri, id, error);
+    if (key)
+        EVP_PKEY_up_ref(key);
     pthread_mutex_unlock(&busy);
     ERR_pop_to_mark();
     return key;
+}
+
+void open_token_forget(const struct token_place *place, struct bytes id)
+{
+    lock_tokens();
+    for (struct open_token *token = tokens; token; token = token->next) {
+        if (strcmp(token->uri, place->uri) != 0 || token->id_size != id.left ||
+                memcmp(token->id, id.at, id.left) != 0)
+            continue;
+        EVP_PKEY_free(token->key);
+        token->key = NULL;
+        /* libp11 may remember the old key in there. What it has is left: see open_token.h. */
+        token->context = NULL;
+        token->slots = NULL;
+        token->slot = NULL;
+    }
+    pthread_mutex_unlock(&busy);
+}
+
+int open_token_use(const struct token_place *place, struct bytes id,
+        int (*use)(void *context, const char *module_path, unsigned long slot_id,
+                struct aliyun_iot_error **error),
+        void *context, struct aliyun_iot_error **error)
+{
+    CLEANUP(token_uri_free) struct token_uri *uri = token_uri_parse(place->uri, error);
+    FILES_CLEANUP int turn = -1;
+    struct open_token *token;
+    int done = 0;
+
+    if (!uri)
+        return 0;
+    ERR_set_mark();
+    lock_tokens();
+    turn = token_take_turn(place, uri, error);
+    token = turn >= 0 ? open_token(place, uri, id, error) : NULL;
+    if (token)
+        done = use(context, token->module_path, PKCS11_get_slotid_from_slot(token->slot), error);
+    pthread_mutex_unlock(&busy);
+    ERR_pop_to_mark();
+    return done;
 }

@@ -38,6 +38,9 @@ static bool decrypt(EVP_PKEY *pair, struct bytes in, unsigned char *out, size_t 
 #endif
 }
 
+/* The URI names the key by itself. */
+static const struct bytes whole_uri = {NULL, 0};
+
 static int fail(const char *what, const char *uri, struct aliyun_iot_error **error)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
@@ -49,7 +52,8 @@ static int fail(const char *what, const char *uri, struct aliyun_iot_error **err
 static int wrap(const struct settings *settings, const char *uri, struct bytes key,
         BUF_MEM *wrapped, struct aliyun_iot_error **error)
 {
-    CLEANUP(EVP_PKEY_free) EVP_PKEY *pair = open_token_key(settings, uri, error);
+    const struct token_place place = token_place_of_vault(settings, uri);
+    CLEANUP(EVP_PKEY_free) EVP_PKEY *pair = open_token_key(&place, whole_uri, error);
     CLEANUP(EVP_PKEY_CTX_free) EVP_PKEY_CTX *operation = NULL;
     size_t size = pair ? (size_t)EVP_PKEY_get_size(pair) : 0;
     int done;
@@ -74,7 +78,8 @@ static int wrap(const struct settings *settings, const char *uri, struct bytes k
 static int unwrap(const struct settings *settings, const char *uri, struct bytes wrapped,
         BUF_MEM *key, struct aliyun_iot_error **error)
 {
-    CLEANUP(EVP_PKEY_free) EVP_PKEY *pair = open_token_key(settings, uri, error);
+    const struct token_place place = token_place_of_vault(settings, uri);
+    CLEANUP(EVP_PKEY_free) EVP_PKEY *pair = open_token_key(&place, whole_uri, error);
     size_t size = pair ? (size_t)EVP_PKEY_get_size(pair) : 0;
     int done;
 

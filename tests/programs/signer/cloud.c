@@ -97,10 +97,12 @@ static void free_source(struct source *source)
     free(source);
 }
 
-static struct source *source_new(const struct settings *settings, struct aliyun_iot_error **error)
+static struct source *source_new(
+        const struct settings *settings, struct source *upstream, struct aliyun_iot_error **error)
 {
     struct signer_source *made = calloc(1, sizeof(*made));
 
+    (void)upstream;
     if (!made)
         abort();
     made->source = (struct source){.fetch = fetch, .free = free_source};

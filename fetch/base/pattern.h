@@ -11,4 +11,8 @@ bool pattern_is_valid(const char *pattern);
 /* Whether a valid pattern matches "PRODUCT_KEY/DEVICE_NAME" as a whole. */
 bool pattern_matches(const char *pattern, const char *name);
 
+/* The same of patterns with commas, and blanks, between them: all are valid; any matches. */
+bool patterns_are_valid(const char *patterns);
+bool patterns_match(const char *patterns, const char *name);
+
 #endif

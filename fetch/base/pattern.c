@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/pattern.h"
+#include "base/pattern.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -40,4 +41,36 @@ bool pattern_matches(const char *pattern, const char *name)
             return false;
         }
     }
+}
+
+static const char separators[] = ", \t";
+
+/* Calls judge for each pattern until it returns until; returns whether it did. */
+static bool any(const char *patterns, bool (*judge)(const char *pattern, const char *name),
+        const char *name, bool until)
+{
+    CLEANUP(free) char *copy = strdup(patterns);
+    char *place = NULL;
+
+    for (char *pattern = copy ? strtok_r(copy, separators, &place) : NULL; pattern;
+            pattern = strtok_r(NULL, separators, &place))
+        if (judge(pattern, name) == until)
+            return true;
+    return !copy;
+}
+
+static bool is_valid(const char *pattern, const char *name)
+{
+    (void)name;
+    return pattern_is_valid(pattern);
+}
+
+bool patterns_are_valid(const char *patterns)
+{
+    return patterns[strspn(patterns, separators)] && !any(patterns, is_valid, NULL, false);
+}
+
+bool patterns_match(const char *patterns, const char *name)
+{
+    return any(patterns, pattern_matches, name, true);
 }

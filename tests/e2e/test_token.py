@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Devices whose keys are imported into a PKCS#11 token, and sign there: SoftHSM's."""
+import datetime
+import pathlib
+import re
+import shutil
+import ssl
+import subprocess
+
+import pytest
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+import vault_format
+from machine import BUILD, COMMAND, PRODUCT, PRODUCTS, THROUGH_AGENT, sanitizer_environment
+from servers import Nginx, WebServer
+
+MODULE = next((path for path in map(pathlib.Path, (
+    "/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"))
+    if path.exists()), None)
+DEVICE = f"{PRODUCT}/device-1"
+URI = f"aliyun-iot:{DEVICE}"
+PIN = "5678"
+# Twenty bytes of a digest of all that names the device, as in a vault.
+ID = vault_format.file_name(vault_format.names_of(
+    ("default", "cn-shanghai", "", PRODUCT, "device-1")))[:40]
+
+pytestmark = [
+    pytest.mark.skipif(THROUGH_AGENT, reason="each test here has a token of its own"),
+    pytest.mark.skipif(not (BUILD / "fetch" / "token.so").exists(),
+                       reason="the module for tokens was not built"),
+    pytest.mark.skipif(not MODULE or not shutil.which("pkcs11-tool"),
+                       reason="softhsm2 or opensc is not installed"),
+    pytest.mark.skipif(bool(sanitizer_environment()),
+                       reason="SoftHSM does not run under a preloaded sanitizer"),
+]
+
+
+class Token:
+    def __init__(self, machine):
+        self.machine = machine
+        self.folder = machine.directory / "tokens"
+        self.folder.mkdir()
+        configuration = machine.directory / "softhsm2.conf"
+        configuration.write_text(f"directories.tokendir = {self.folder}\n"
+                                 "objectstore.backend = file\nlog.level = ERROR\n")
+        machine.environment["SOFTHSM2_CONF"] = str(configuration)
+        done = machine.run("softhsm2-util", "--init-token", "--free", "--label", "hsm", "--so-pin",
+                           "1234", "--pin", PIN)
+        assert done.returncode == 0, done.stderr
+        self.pin = machine.directory / "pin"
+        self.pin.write_text(PIN)
+        self.pin.chmod(0o600)
+        self.sections = {"uri": "pkcs11:token=hsm", "devices": f"{PRODUCT}/device-*",
+                         "module-path": MODULE, "pin-source": "file:pin"}
+        machine.expect_opaque_keys()
+
+    def settings(self, cloud="", more=None, **changes):
+        for name, value in changes.items():
+            self.sections[name.replace("_", "-")] = value
+        lines = [f"{name} = {value}" for name, value in self.sections.items() if value]
+        self.machine.write_settings(cloud, token="\n".join(lines), **(more or {}))
+
+    def lose_the_cloud(self):
+        self.settings("endpoint = https://127.0.0.1:1")
+
+    def tool(self, *options):
+        done = self.machine.run("pkcs11-tool", "--module", MODULE, "--token-label", "hsm",
+                                "--login", "--pin", PIN, *options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def objects(self, kind):
+        return self.tool("--list-objects", "--type", kind)
+
+
+@pytest.fixture
+def token(machine):
+    made = Token(machine)
+    made.settings()
+    return made
+
+
+def fetch(machine, uri=URI):
+    done = machine.run(COMMAND, "show", uri)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def sign(machine, uri=URI):
+    message = machine.directory / "message"
+    message.write_text("a message")
+    done = machine.run("openssl", "dgst", "-sha256", "-sign", uri, "-out",
+                       machine.directory / "signature", message)
+    assert done.returncode == 0, done.stderr
+    done = machine.run("openssl", "dgst", "-sha256", "-verify", uri, "-signature",
+                       machine.directory / "signature", message)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_key_is_imported_once_and_signs_in_the_token(machine, cloud, token):
+    first = fetch(machine)
+    token.lose_the_cloud()
+    again = fetch(machine)
+    # The RequestId is that of the call.
+    assert re.sub("RequestId: .*", "", again) == re.sub("RequestId: .*", "", first)
+    sign(machine)
+    assert len(cloud.calls()) == 1
+    keys = token.objects("privkey")
+    assert f"label:      {DEVICE}" in keys and keys.count("Private Key Object") == 1
+    assert "sensitive" in keys and "extractable" not in keys.replace("never extractable", "")
+    assert f"label:      {DEVICE}" in token.objects("cert")
+
+
+def test_the_key_does_not_come_out_of_the_token(machine, token):
+    fetch(machine)
+    done = machine.run("openssl", "pkey", "-in", URI)
+    assert "PRIVATE KEY" not in done.stdout
+    assert "Private Key Object" in token.tool("--list-objects", "--type", "privkey", "--id", ID)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("client", ["curl", "s_client", "nginx"])
+def test_clients_connect_with_a_key_in_the_token(machine, cloud, token, server_certificate, client,
+                                                 version):
+    identity = machine.identity_file(URI)
+    token.lose_the_cloud()
+    ca = server_certificate / "ca.pem"
+    web = WebServer(server_certificate, cloud.device_ca,
+                    getattr(ssl.TLSVersion, f"TLSv{version.replace('.', '_')}"))
+    try:
+        if client == "curl":
+            done = machine.run("curl", "-sS", "--cacert", ca, "--cert", identity, web.url)
+            assert done.returncode == 0, done.stderr
+        elif client == "s_client":
+            done = machine.run("openssl", "s_client", "-connect", f"localhost:{web.port}", "-CAfile",
+                               ca, "-cert", URI, "-key", URI, "-ign_eof",
+                               input="GET / HTTP/1.0\r\n\r\n")
+            assert "HTTP/1.0 200" in done.stdout, done.stderr
+        else:
+            nginx = Nginx(machine, f"""location / {{
+                proxy_pass https://localhost:{web.port};
+                proxy_ssl_protocols TLSv{version};
+                proxy_ssl_trusted_certificate {ca};
+                proxy_ssl_verify on;
+                proxy_ssl_certificate {identity};
+                proxy_ssl_certificate_key {identity};
+            }}""", "worker_processes 2;")
+            done = machine.run("curl", "-sS", "-f", f"http://127.0.0.1:{nginx.port}/")
+            nginx.stop()
+            assert done.returncode == 0, done.stderr + nginx.error_log.read_text()
+    finally:
+        web.stop()
+    assert web.serials == [cloud.serial(PRODUCT, "device-1")]
+    assert len(cloud.calls()) == 1
+
+
+def test_mosquitto_pub_connects_with_a_key_in_the_token(machine, cloud, token, broker,
+                                                        server_certificate):
+    identity = machine.identity_file(URI)
+    token.lose_the_cloud()
+    done = machine.run("mosquitto_pub", "-h", "localhost", "-p", broker.port, "--cafile",
+                       server_certificate / "ca.pem", "--cert", identity, "--key", identity, "-t",
+                       "topic", "-m", "hello")
+    assert done.returncode == 0, done.stderr
+    assert broker.serials == [cloud.serial(PRODUCT, "device-1")]
+
+
+def test_other_devices_have_their_keys_where_they_had_them(machine, cloud, token):
+    token.settings(devices=f"{PRODUCT}/device-2")
+    machine.cnf.write_text(machine.cnf.read_text().replace("opaque-keys = yes", ""))
+    fetch(machine)
+    done = machine.run("openssl", "pkey", "-in", URI)
+    assert "PRIVATE KEY" in done.stdout, done.stderr
+    assert "Private Key Object" not in token.objects("privkey")
+
+
+def test_a_key_that_is_not_rsa_is_not_imported(machine, token):
+    token.settings(devices="*/*")
+    done = machine.run(COMMAND, "show", f"aliyun-iot:{PRODUCTS['EC']}/device-1")
+    assert done.returncode == 1
+    assert "has a key of type EC, and only RSA keys are imported into a token" in done.stderr
+    assert "Private Key Object" not in token.objects("privkey")
+
+
+def test_an_agent_signs_with_a_key_in_the_token_and_does_not_export_it(machine, cloud, token):
+    text = machine.settings.read_text().replace("file:pin", f"file:{token.pin}")
+    agent = machine.use_agent(settings=text)
+    fetch(machine)
+    sign(machine)
+    answer = agent.ask(operation="export", uri=URI, timeout=60000)
+    assert not answer["ok"] and answer["reason"] == "TOKEN", answer
+    agent.kill()
+    agent.settings.write_text(text.replace(cloud.endpoint, "https://127.0.0.1:1"))
+    agent.start()
+    sign(machine)
+    assert len(cloud.calls()) == 1
+
+
+def expired_certificate_like(der):
+    """Of the same key, and a year that is over."""
+    leaf = x509.load_der_x509_certificate(der)
+    return x509.CertificateBuilder(
+        leaf.issuer, leaf.subject, leaf.public_key(), leaf.serial_number,
+        datetime.datetime(2020, 1, 1), datetime.datetime(2021, 1, 1)).sign(
+            ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(
+                serialization.Encoding.DER)
+
+
+def test_a_certificate_that_has_expired_in_the_token_is_fetched_and_imported_again(
+        machine, cloud, token):
+    fetch(machine)
+    file = machine.directory / "certificate.der"
+    token.tool("--read-object", "--type", "cert", "--id", ID, "--output-file", file)
+    file.write_bytes(expired_certificate_like(file.read_bytes()))
+    token.tool("--delete-object", "--type", "cert", "--id", ID)
+    token.tool("--write-object", file, "--type", "cert", "--id", ID, "--label", DEVICE)
+    assert "not after:    Jan  1 00:00:00 2120 GMT" in fetch(machine)
+    assert len(cloud.calls()) == 2
+    sign(machine)
+    assert token.objects("privkey").count("Private Key Object") == 1
+    assert token.objects("cert").count("Certificate Object") == 1
+
+
+def test_an_import_that_was_interrupted_is_made_again(machine, cloud, token):
+    fetch(machine)
+    token.tool("--delete-object", "--type", "cert", "--id", ID)
+    fetch(machine)
+    sign(machine)
+    assert len(cloud.calls()) == 2
+    assert token.objects("privkey").count("Private Key Object") == 1
+
+
+def test_processes_that_come_first_at_once_import_one_key(machine, cloud, token):
+    programs = [machine.start(COMMAND, "show", URI, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                for _ in range(3)]
+    for program in programs:
+        output = program.communicate()
+        assert program.returncode == 0, output
+    sign(machine)
+
+
+@pytest.mark.parametrize("changes, phrase", [
+    ({"uri": "pkcs11:token=other"}, "no token in"),
+    ({"uri": "token=hsm"}, "expected a pkcs11: URI"),
+    ({"uri": None}, "section [token] has no uri"),
+    ({"devices": None}, "section [token] has no devices"),
+    ({"devices": "all"}, "expected patterns of devices"),
+    ({"pin_source": None}, "set pin-source in section [token]"),
+    ({"module_path": None}, "set module-path in section [token]")])
+def test_what_is_wrong_is_said(machine, token, changes, phrase):
+    token.settings(**changes)
+    done = machine.run(COMMAND, "show", URI)
+    assert done.returncode == 1 and phrase in done.stderr, done.stderr
