@@ -15,7 +15,7 @@
 
 struct rekey {
     const struct sealing_key *next;
-    long long sealed, faults; /* in this round */
+    long long sealed, changed /* in this round */, faults;
 };
 
 static int seal_anew(void *context, const struct vault *vault, const struct vault_entry *entry)
@@ -24,6 +24,7 @@ static int seal_anew(void *context, const struct vault *vault, const struct vaul
     struct rekey *rekey = context;
     struct sealed sealed;
     files_problem problem;
+    bool was_changed;
 
     if (entry->problem)
         return fail("%s: it cannot be read: %s; the vault can be used as it is; give the same "
@@ -47,12 +48,16 @@ static int seal_anew(void *context, const struct vault *vault, const struct vaul
                     (struct bytes){(const unsigned char *)content->data, content->length}, bytes,
                     NULL))
         return fail("%s: it cannot be sealed anew: OpenSSL failed", entry->file_name);
-    problem = files_write(vault->folder, entry->file_name, bytes->data, bytes->length);
+    problem = files_replace(
+            vault->folder, entry->file_name, entry->file, bytes->data, bytes->length, &was_changed);
     if (problem)
         return fail("%s: it cannot be written: %s; the vault can be used as it is; give the same "
                     "command again to go on",
                 entry->file_name, problem);
-    rekey->sealed++;
+    if (was_changed)
+        rekey->changed++; /* and is looked at in the next round, if it is still there */
+    else
+        rekey->sealed++;
     return EXIT_DONE;
 }
 
@@ -62,12 +67,12 @@ static int seal_all_anew(const struct vault *vault, struct rekey *rekey, long lo
     do {
         int status;
 
-        rekey->sealed = 0;
+        rekey->sealed = rekey->changed = 0;
         status = vault_visit(vault, seal_anew, rekey);
         if (status != EXIT_DONE)
             return status;
         *sealed += rekey->sealed;
-    } while (rekey->sealed > 0);
+    } while (rekey->sealed + rekey->changed > 0);
     return EXIT_DONE;
 }
 

@@ -156,7 +156,7 @@ files_problem files_read(int folder, const char *name, struct file *file, const 
     files_problem problem = open_folder_of(folder, name, false, &there);
     struct stat status;
 
-    *file = (struct file){NULL, 0};
+    *file = (struct file){.bytes = NULL};
     *fault = NULL;
     if (problem || there < 0)
         return problem;
@@ -170,10 +170,12 @@ files_problem files_read(int folder, const char *name, struct file *file, const 
         *fault = "it is too long";
     if (*fault)
         return NULL;
+    file->inode = status.st_ino;
+    file->written = status.st_mtim;
     problem = read_whole(descriptor, file, (size_t)status.st_size);
     if (problem) {
         free(file->bytes);
-        *file = (struct file){NULL, 0};
+        *file = (struct file){.bytes = NULL};
     }
     return problem;
 }
@@ -202,7 +204,33 @@ static files_problem choose_name(char name[NEW_NAME_SIZE])
     return NULL;
 }
 
-files_problem files_write(int folder, const char *name, const void *bytes, size_t size)
+/* Whether a file is still the one that was read. */
+static bool is_unchanged(int folder, const char *name, const struct file *read)
+{
+    struct stat status;
+
+    return fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           status.st_ino == read->inode && status.st_mtim.tv_sec == read->written.tv_sec &&
+           status.st_mtim.tv_nsec == read->written.tv_nsec;
+}
+
+/* Gives the file new_name, which is written, its name. */
+static files_problem put_in_place(int there, const char *new_name, const char *name,
+        const struct file *read, bool *was_changed)
+{
+    const char *problem = NULL;
+
+    *was_changed = read && !is_unchanged(there, name, read);
+    if (!*was_changed && renameat(there, new_name, there, name) == 0)
+        return fsync(there) != 0 ? strerror(errno) : NULL;
+    if (!*was_changed)
+        problem = strerror(errno);
+    unlinkat(there, new_name, 0);
+    return problem;
+}
+
+static files_problem write_file(int folder, const char *name, const struct file *read,
+        const void *bytes, size_t size, bool *was_changed)
 {
     FILES_CLEANUP int there = -1, descriptor = -1;
     char new_name[NEW_NAME_SIZE];
@@ -217,13 +245,24 @@ files_problem files_write(int folder, const char *name, const void *bytes, size_
     if (descriptor < 0)
         return strerror(errno);
     problem = write_whole(descriptor, bytes, size);
-    if (!problem && renameat(there, new_name, there, name) != 0)
-        problem = strerror(errno);
-    if (problem) {
-        unlinkat(there, new_name, 0);
-        return problem;
-    }
-    return fsync(there) != 0 ? strerror(errno) : NULL;
+    if (!problem)
+        return put_in_place(there, new_name, name, read, was_changed);
+    unlinkat(there, new_name, 0);
+    return problem;
+}
+
+files_problem files_write(int folder, const char *name, const void *bytes, size_t size)
+{
+    bool was_changed;
+
+    return write_file(folder, name, NULL, bytes, size, &was_changed);
+}
+
+files_problem files_replace(int folder, const char *name, const struct file *read,
+        const void *bytes, size_t size, bool *was_changed)
+{
+    *was_changed = false;
+    return write_file(folder, name, read, bytes, size, was_changed);
 }
 
 files_problem files_remove(int folder, const char *name)

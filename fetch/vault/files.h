@@ -11,6 +11,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "private/cleanup.h"
 
@@ -40,6 +42,8 @@ files_problem files_create(const char *path, int *folder);
 struct file {
     unsigned char *bytes; /* of malloc(); NULL: there is no such file */
     size_t size;
+    ino_t inode; /* with the time, the one that this writing of it made */
+    struct timespec written;
 };
 
 /*
@@ -53,6 +57,13 @@ files_problem files_read(int folder, const char *name, struct file *file, const 
  * still there, if there was one.
  */
 files_problem files_write(int folder, const char *name, const void *bytes, size_t size);
+
+/*
+ * Replaces a file that was read, as files_write() does. *was_changed: it is not the file that was
+ * read any more, because somebody has replaced or removed it meanwhile; it is left alone.
+ */
+files_problem files_replace(int folder, const char *name, const struct file *read,
+        const void *bytes, size_t size, bool *was_changed);
 
 /* Removes a file. It need not be there. */
 files_problem files_remove(int folder, const char *name);

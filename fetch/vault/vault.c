@@ -187,7 +187,7 @@ static struct aliyun_iot_identity *read_entry(const struct place *place)
 {
     FILES_CLEANUP int folder = -1;
     struct aliyun_iot_identity *identity = NULL;
-    struct file file = {NULL, 0};
+    struct file file = {.bytes = NULL};
     const char *fault = NULL, *problem;
 
     problem = WAIT_OUTSIDE(files_open(place->vault->settings->vault_path, &folder));

@@ -75,6 +75,40 @@ static void what_was_written_is_read(void **state)
     assert_string_equal(read_text(OTHER), "other");
 }
 
+static struct file read_file(void)
+{
+    struct file file;
+    const char *fault;
+
+    assert_null(files_read(folder, ENTRY, &file, &fault));
+    assert_null(fault);
+    free(file.bytes);
+    return file;
+}
+
+static void only_the_file_that_was_read_is_replaced(void **state)
+{
+    struct file file;
+    bool was_changed;
+
+    (void)state;
+    write_text(ENTRY, "old");
+    file = read_file();
+    assert_null(files_replace(folder, ENTRY, &file, "mine", 4, &was_changed));
+    assert_false(was_changed);
+    assert_string_equal(read_text(ENTRY), "mine");
+    file = read_file();
+    write_text(ENTRY, "theirs");
+    assert_null(files_replace(folder, ENTRY, &file, "mine", 4, &was_changed));
+    assert_true(was_changed);
+    assert_string_equal(read_text(ENTRY), "theirs");
+    file = read_file();
+    assert_null(files_remove(folder, ENTRY));
+    assert_null(files_replace(folder, ENTRY, &file, "mine", 4, &was_changed));
+    assert_true(was_changed);
+    assert_string_equal(read_text(ENTRY), "");
+}
+
 static mode_t mode_of(const char *file)
 {
     struct stat status;
@@ -345,6 +379,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_vault, remove_vault)
     const struct CMUnitTest tests[] = {
             TEST(what_was_written_is_read),
+            TEST(only_the_file_that_was_read_is_replaced),
             TEST(files_are_for_their_user_alone_whatever_the_umask),
             TEST(what_the_vault_did_not_write_is_a_fault),
             TEST(a_file_of_another_user_is_a_fault),
