@@ -63,6 +63,10 @@ class Token:
         lines = [f"{name} = {value}" for name, value in self.sections.items() if value]
         self.machine.write_settings(cloud, token="\n".join(lines), **(more or {}))
 
+    def be_faulty(self, fault, **environment):
+        self.machine.environment.update(TOKEN_FAULT=fault, TOKEN_MODULE=str(MODULE), **environment)
+        self.settings(module_path=BUILD / "tests/programs/faulty_token.so")
+
     def lose_the_cloud(self):
         self.settings("endpoint = https://127.0.0.1:1")
 
@@ -231,6 +235,46 @@ def test_an_import_that_was_interrupted_is_made_again(machine, cloud, token):
     sign(machine)
     assert len(cloud.calls()) == 2
     assert token.objects("privkey").count("Private Key Object") == 1
+
+
+@pytest.mark.parametrize("fault, phrase", [
+    ("extractable", "it made CKA_EXTRACTABLE true, and the key was removed from it again"),
+    ("insensitive", "it made CKA_SENSITIVE false, and the key was removed from it again"),
+    ("no-key", "the token does not take the device's key: "),
+    ("no-certificate", "the token does not take the device's certificate: ")])
+def test_an_import_that_fails_leaves_nothing_in_the_token(machine, cloud, token, fault, phrase):
+    token.be_faulty(fault)
+    done = machine.run(COMMAND, "show", URI)
+    assert done.returncode == 1 and phrase in done.stderr, done.stderr
+    assert done.stderr.count("\n") == 1 and URI in done.stderr
+    assert token.objects("privkey") == "" and token.objects("cert") == ""
+    token.settings(module_path=MODULE)
+    sign(machine)
+
+
+def test_a_token_that_is_away_does_not_sign_until_it_is_back(machine, cloud, token):
+    removed = machine.directory / "removed"
+    token.be_faulty("removed", TOKEN_REMOVED=str(removed))
+    agent = machine.use_agent(
+        settings=machine.settings.read_text().replace("file:pin", f"file:{token.pin}"))
+    sign(machine)
+    removed.touch()
+    message = machine.directory / "message"
+    done = machine.run("openssl", "dgst", "-sha256", "-sign", URI, message)
+    assert done.returncode != 0
+    assert f"the token does not sign for {DEVICE}: " in done.stderr, done.stderr
+    removed.unlink()
+    sign(machine)
+    assert agent.ask(operation="health")["ok"] and len(cloud.calls()) == 1
+
+
+def test_a_program_that_uses_the_module_itself_keeps_its_session(machine, cloud, token):
+    second = machine.directory / "second.conf"
+    second.write_text(machine.settings.read_text().replace(cloud.endpoint, "https://127.0.0.1:1"))
+    done = machine.run(BUILD / "tests/programs/pkcs11_user", MODULE, PIN, URI, machine.settings,
+                       second)
+    assert done.returncode == 0, done.stderr
+    assert len(cloud.calls()) == 1
 
 
 def test_processes_that_come_first_at_once_import_one_key(machine, cloud, token):

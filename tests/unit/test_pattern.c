@@ -34,6 +34,20 @@ static void a_star_is_any_run_of_characters_but_a_slash(void **state)
     assert_false(pattern_matches("*/c", "a/b"));
 }
 
+static void any_of_several_patterns_matches(void **state)
+{
+    (void)state;
+    assert_true(patterns_are_valid("a/b"));
+    assert_true(patterns_are_valid(" a/b ,c/*"));
+    assert_false(patterns_are_valid("a/b, c"));
+    assert_false(patterns_are_valid(""));
+    assert_false(patterns_are_valid(" , "));
+    assert_true(patterns_match(" a/b ,c/*", "a/b"));
+    assert_true(patterns_match("a/b,c/*", "c/x"));
+    assert_false(patterns_match("a/b,c/*", "a/x"));
+    assert_false(patterns_match("a/b,c/*", "a/b,c/x"));
+}
+
 static void a_hostile_pattern_costs_little(void **state)
 {
     char pattern[600], name[1000];
@@ -54,6 +68,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(a_pattern_has_one_slash_with_something_on_both_sides),
             cmocka_unit_test(a_star_is_any_run_of_characters_but_a_slash),
+            cmocka_unit_test(any_of_several_patterns_matches),
             cmocka_unit_test(a_hostile_pattern_costs_little),
     };
 

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A PKCS#11 module with the fault that TOKEN_FAULT names: the module that TOKEN_MODULE names, but
+ *
+ *     extractable      it makes private keys that can be extracted
+ *     insensitive      it makes private keys that are not sensitive
+ *     no-key           it has no room for a private key
+ *     no-certificate   it has no room for a certificate
+ *     removed          it is away as long as the file exists that TOKEN_REMOVED names
+ */
+#include <dlfcn.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <p11-kit/pkcs11.h>
+
+enum { ATTRIBUTES_MAX = 32 };
+
+static CK_FUNCTION_LIST *real, faulty;
+
+static bool has_fault(const char *name)
+{
+    return strcmp(getenv("TOKEN_FAULT"), name) == 0;
+}
+
+static bool is_of_class(const CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_CLASS class)
+{
+    for (CK_ULONG index = 0; index < count; index++)
+        if (attributes[index].type == CKA_CLASS)
+            return memcmp(attributes[index].pValue, &class, sizeof(class)) == 0;
+    return false;
+}
+
+static void change(CK_ATTRIBUTE *attributes, CK_ULONG count, CK_ATTRIBUTE_TYPE type, CK_BBOOL *to)
+{
+    for (CK_ULONG index = 0; index < count; index++)
+        if (attributes[index].type == type)
+            attributes[index].pValue = to;
+}
+
+static CK_RV create_object(
+        CK_SESSION_HANDLE session, CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE *made)
+{
+    static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+    CK_ATTRIBUTE changed[ATTRIBUTES_MAX];
+
+    if (count > ATTRIBUTES_MAX ||
+            (has_fault("no-key") && is_of_class(attributes, count, CKO_PRIVATE_KEY)) ||
+            (has_fault("no-certificate") && is_of_class(attributes, count, CKO_CERTIFICATE)))
+        return CKR_DEVICE_MEMORY;
+    memcpy(changed, attributes, count * sizeof(*attributes));
+    if (has_fault("extractable"))
+        change(changed, count, CKA_EXTRACTABLE, &yes);
+    if (has_fault("insensitive"))
+        change(changed, count, CKA_SENSITIVE, &no);
+    return real->C_CreateObject(session, changed, count, made);
+}
+
+static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    if (has_fault("removed") && access(getenv("TOKEN_REMOVED"), F_OK) == 0)
+        return CKR_DEVICE_REMOVED;
+    return real->C_SignInit(session, mechanism, key);
+}
+
+__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
+{
+    void *handle = dlopen(getenv("TOKEN_MODULE"), RTLD_NOW);
+    CK_RV (*get)(CK_FUNCTION_LIST **);
+    CK_RV result;
+
+    *(void **)&get = dlsym(handle, "C_GetFunctionList");
+    result = get(&real);
+    faulty = *real;
+    faulty.C_CreateObject = create_object;
+    faulty.C_SignInit = sign_init;
+    *list = &faulty;
+    return result;
+}
