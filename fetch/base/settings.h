@@ -25,7 +25,7 @@ enum trace_level {
 };
 
 /* Values of agent_owner_uid that are no user id. */
-enum { SETTINGS_OWNER_SELF = -1 /* the process's own effective one */, SETTINGS_OWNER_ANY = -2 };
+enum { SETTINGS_OWNER_SELF = -1 /* nobody else */, SETTINGS_OWNER_ANY = -2 };
 
 /* Immutable once loaded. Strings are never NULL unless said; times are milliseconds. */
 struct settings {
@@ -75,7 +75,7 @@ struct settings {
 
     /* [agent], of aliyun-iot.conf */
     char *agent_socket;      /* path of the agent's Unix socket; NULL: embedded, without an agent */
-    int64_t agent_owner_uid; /* who may listen there beside root; SETTINGS_OWNER_SELF or _ANY */
+    int64_t agent_owner_uid; /* who may listen there beside root and this process's user */
 
     /* [policy], [audit] and [metrics], of agent.conf */
     char *policy_file;       /* path; NULL: /etc/aliyun-iot/policy.conf, if it is there */

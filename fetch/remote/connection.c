@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include "base/agent_protocol.h"
 #include "base/deadline.h"
 #include "base/settings.h"
+#include "base/text.h"
 #include "base/unix_address.h"
 
 enum { FIRST_DESCRIPTOR = 3 /* a program that closed 0, 1 or 2 may still write there */ };
@@ -114,21 +116,29 @@ static int connect_by(int descriptor, const char *path, int64_t deadline)
     return EAGAIN;
 }
 
+/* An agent of the process's own user could read its memory anyway. */
 static int check_listener(int descriptor, int64_t owner_uid, struct aliyun_iot_error **error)
 {
-    int64_t trusted = owner_uid == SETTINGS_OWNER_SELF ? (int64_t)geteuid() : owner_uid;
     struct ucred listener;
     socklen_t size = sizeof(listener);
+    CLEANUP(free) char *owner = NULL;
 
     if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &listener, &size) != 0)
         return error_set(error, ALIYUN_IOT_REASON_AGENT, "the kernel does not tell who listens: %s",
                 strerror(errno));
-    if (owner_uid == SETTINGS_OWNER_ANY || listener.uid == 0 || listener.uid == trusted)
+    if (owner_uid == SETTINGS_OWNER_ANY || listener.uid == 0 || listener.uid == geteuid() ||
+            listener.uid == owner_uid)
         return 1;
+    if (owner_uid != SETTINGS_OWNER_SELF &&
+            asprintf(&owner, " and uid %lld", (long long)owner_uid) < 0) {
+        owner = NULL;
+        return error_set_out_of_memory(error);
+    }
     return error_set(error, ALIYUN_IOT_REASON_AGENT,
-            "uid %u listens there, and only root and uid %lld are trusted; if this is the agent's "
-            "own user, name it as owner in section [agent] of aliyun-iot.conf",
-            (unsigned)listener.uid, (long long)trusted);
+            "uid %u listens there, and only root%s the program's own uid %u%s are trusted; if this "
+            "is the agent's own user, name it as owner in section [agent] of aliyun-iot.conf (any "
+            "holds only for a socket that is named there too)",
+            (unsigned)listener.uid, owner ? "," : " and", (unsigned)geteuid(), owner ? owner : "");
 }
 
 struct connection *connection_open(

@@ -20,6 +20,7 @@ import pytest
 
 from machine import (AGENT, AGENT_BUILD, BUILD, COMMAND, PATIENCE_S, PRODUCT, PRODUCTS, Agent,
                      THROUGH_AGENT, is_credential, sanitizer_environment, user_namespaces)
+from principals import as_user, needs_root
 
 URI = f"aliyun-iot:{PRODUCT}/device-1"
 URIS = {name: f"aliyun-iot:{product}/device-1" for name, product in PRODUCTS.items()}
@@ -161,9 +162,6 @@ def answer_with(text):
     return serve
 
 
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-
-
 @needs_root
 def test_nothing_is_sent_to_a_listener_of_another_user(machine):
     received, sent = os.pipe()
@@ -186,6 +184,17 @@ def test_nothing_is_sent_to_a_listener_of_another_user(machine):
         assert b"identity" in os.read(received, 1000)
 
 
+@needs_root
+def test_an_agent_of_the_programs_own_user_is_trusted_whomever_the_settings_name(machine):
+    machine.settings.write_text("[agent]\nsocket = /nowhere\nowner = #2001\n")
+    with fake_agent(65533, answer_with(b"{}")) as path:
+        machine.environment["ALIYUN_IOT_AGENT"] = str(path)
+        wait_until(lambda: "answer is malformed" in
+                   machine.run(*as_user(65533), COMMAND, "show", URI).stderr)
+        assert "only root, the program's own uid 0 and uid 2001 are trusted" in \
+            machine.run(COMMAND, "show", URI).stderr
+
+
 def select_readable(descriptor):
     return bool(select.select([descriptor], [], [], 0)[0])
 
@@ -196,7 +205,9 @@ def test_any_owner_is_for_a_path_of_the_settings_alone(machine):
         machine.settings.write_text(f"[agent]\nsocket = {path}\nowner = any\n")
         wait_until(lambda: "answer is malformed" in machine.run(COMMAND, "show", URI).stderr)
         machine.environment["ALIYUN_IOT_AGENT"] = str(path)
-        assert "only root and uid 0 are trusted" in machine.run(COMMAND, "show", URI).stderr
+        error = machine.run(COMMAND, "show", URI).stderr
+        assert "only root and the program's own uid 0 are trusted" in error
+        assert "any holds only for a socket that is named there too" in error
 
 
 @pytest.mark.parametrize("answer", [

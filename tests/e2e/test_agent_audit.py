@@ -161,7 +161,7 @@ def test_no_secret_is_in_the_log(machine):
                 assert form not in log
     assert "secret message" not in log
     assert machine.cloud.information["access_key_secret"] not in log
-    assert agent.audit.stat().st_mode & 0o777 == 0o640
+    assert agent.audit.stat().st_mode & 0o777 == 0o600
 
 
 # The chain.

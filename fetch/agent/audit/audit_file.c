@@ -15,7 +15,7 @@
 #include "base/text.h"
 
 enum {
-    MODE = 0640,
+    MODE = 0600,
     TAIL_BYTES = 1024 * 1024, /* longer than two lines can be */
     TIME_SIZE = sizeof("2026-01-01T00:00:00.000Z")
 };
