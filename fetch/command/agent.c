@@ -160,6 +160,6 @@ int command_agent(int argc, char **argv)
         return list();
     if (argc == 3 && strcmp(operation, "evict") == 0)
         return evict(argv[2]);
-    return fail_usage(
-            "agent takes status, list, metrics, evict PATTERN or reload; see aliyun-iot --help");
+    return fail_usage("agent takes status, list, metrics, evict PATTERN or reload; see aliyun-iot "
+                      "help agent");
 }

@@ -12,5 +12,5 @@ int command_audit(int argc, char **argv)
         return audit_verify(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "show") == 0)
         return audit_show(argc - 1, argv + 1);
-    return fail_usage("audit takes verify or show; see aliyun-iot --help");
+    return fail_usage("audit takes verify or show; see aliyun-iot help audit");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The aliyun-iot command: main.c holds the table of subcommands, each in a file of its own. */
+/* The aliyun-iot command: commands.c has the table of subcommands, each in a file of its own. */
 #ifndef COMMAND_H
 #define COMMAND_H
 

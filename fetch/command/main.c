@@ -3,29 +3,12 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *usage;
-    const char *purpose;
-} commands[] = {
-        {"agent", command_agent, "agent status|list|metrics|evict PATTERN|reload",
-                "look at and manage an agent, as its user or root"},
-        {"audit", command_audit, "audit verify|show ...", "verify and show an agent's audit log"},
-        {"policy", command_policy, "policy check|explain|test|grant|revoke ...",
-                "check and explain what an agent allows, and grant it for a time"},
-        {"show", command_show, "show URI", "resolve a device and describe its certificate"},
-        {"pem", command_pem, "pem URI [-o FILE]",
-                "write a PEM identity file, which holds no secret"},
-        {"vault", command_vault, "vault init|status|verify|purge PATTERN|rekey KEY",
-                "make and look after a vault of sealed identities"},
-};
-
-enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
+#include "command/help.h"
 
 __attribute__((format(printf, 2, 0))) static int say(
         int status, const char *format, va_list arguments)
@@ -68,18 +51,6 @@ struct aliyun_iot_identity *resolve_or_explain(const char *uri, enum aliyun_iot_
     return identity;
 }
 
-static void print_help(void)
-{
-    puts("Usage: aliyun-iot COMMAND ...\n\nCommands:");
-    for (size_t index = 0; index < COMMAND_COUNT; index++)
-        printf("  %-47s %s\n", commands[index].usage, commands[index].purpose);
-    puts("\nA URI is aliyun-iot:PRODUCT_KEY/DEVICE_NAME[?instance=ID][&region=ID].\n"
-         "Settings are read from aliyun-iot.conf, see aliyun-iot.conf(5); the AccessKey from\n"
-         "ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET or the usual profile\n"
-         "files. Exit status: 0 done, 1 failed, 2 wrong usage.\n\n"
-         "  --help, --version    this text; the version");
-}
-
 /* Writes what is still in the buffer of standard output: only now is a full disk noticed. */
 static int finish_output(int status)
 {
@@ -88,26 +59,56 @@ static int finish_output(int status)
     return status;
 }
 
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int index = 1; index < argc; index++)
+        if (strcmp(argv[index], "--help") == 0 || strcmp(argv[index], "-h") == 0)
+            return true;
+    return false;
+}
+
+static int print_help(const char *name)
+{
+    const struct command *command = name ? help_find(name) : NULL;
+
+    if (name && !command)
+        return help_refuse(name);
+    if (command)
+        help_print_command(command);
+    else
+        help_print();
+    return EXIT_DONE;
+}
+
+/* argv[0] is the name of the subcommand. */
+static int run(int argc, char **argv)
+{
+    const struct command *command = help_find(argv[0]);
+
+    if (!command)
+        return help_refuse(argv[0]);
+    if (asks_for_help(argc, argv))
+        return print_help(argv[0]);
+    if (command->words && argc == 1)
+        return fail_usage("%s: no subcommand given; see aliyun-iot help %s", argv[0], argv[0]);
+    if (argc > 1 && !help_is_known(command, argv[1]))
+        return help_refuse_in(command, argv[1]);
+    return command->run(argc, argv);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2)
-        return fail_usage("no command given; see aliyun-iot --help");
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        print_help();
-        return finish_output(EXIT_DONE);
-    }
+        return fail_usage("no command given; see aliyun-iot help");
     if (strcmp(argv[1], "--version") == 0) {
         puts("aliyun-iot " VERSION);
         return finish_output(EXIT_DONE);
     }
-    for (size_t index = 0; index < COMMAND_COUNT; index++) {
-        if (strcmp(argv[1], commands[index].name) != 0)
-            continue;
-        if (argc > 2 && strcmp(argv[2], "--help") == 0) {
-            printf("Usage: aliyun-iot %s\n%s\n", commands[index].usage, commands[index].purpose);
-            return finish_output(EXIT_DONE);
-        }
-        return finish_output(commands[index].run(argc - 1, argv + 1));
-    }
-    return fail_usage("unknown command \"%s\"; see aliyun-iot --help", argv[1]);
+    if (strcmp(argv[1], "help") == 0 && argc > 3)
+        return fail_usage("help takes one command; see aliyun-iot help");
+    if (strcmp(argv[1], "help") == 0)
+        return finish_output(print_help(argv[2]));
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return finish_output(print_help(NULL));
+    return finish_output(run(argc - 1, argv + 1));
 }

@@ -108,16 +108,16 @@ int command_pem(int argc, char **argv)
     for (int index = 1; index < argc; index++) {
         if (strcmp(argv[index], "-o") == 0) {
             if (path || ++index == argc)
-                return fail_usage("-o takes one file; see aliyun-iot --help");
+                return fail_usage("-o takes one file; see aliyun-iot help pem");
             path = argv[index];
         } else if (argv[index][0] == '-' || uri) {
-            return fail_usage("pem: unexpected \"%s\"; see aliyun-iot --help", argv[index]);
+            return fail_usage("pem: unexpected \"%s\"; see aliyun-iot help pem", argv[index]);
         } else {
             uri = argv[index];
         }
     }
     if (!uri)
-        return fail_usage("pem takes a URI; see aliyun-iot --help");
+        return fail_usage("pem takes a URI; see aliyun-iot help pem");
     identity = resolve_or_explain(uri, &object);
     if (!identity)
         return EXIT_FAILED;

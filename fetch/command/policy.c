@@ -55,7 +55,7 @@ static int check(int argc, char **argv)
     const char *file = argc > 1 ? argv[1] : POLICY_FILE;
 
     if (argc > 2)
-        return fail_usage("policy check takes one file; see aliyun-iot --help");
+        return fail_usage("policy check takes one file; see aliyun-iot help policy");
     policy = load_policy_or_explain(file, geteuid());
     if (!policy)
         return EXIT_FAILED;
@@ -168,7 +168,7 @@ static int test(int argc, char **argv)
     size_t room = 0, passed = 0, count = 0;
 
     if (argc != 2)
-        return fail_usage("policy test takes one file; see aliyun-iot --help");
+        return fail_usage("policy test takes one file; see aliyun-iot help policy");
     stream = fopen(test.file, "re");
     if (!stream)
         return fail("%s: %s", test.file, strerror(errno));
@@ -204,5 +204,6 @@ int command_policy(int argc, char **argv)
     for (size_t index = 0; argc > 1 && index < sizeof(commands) / sizeof(commands[0]); index++)
         if (strcmp(commands[index].name, argv[1]) == 0)
             return commands[index].run(argc - 1, argv + 1);
-    return fail_usage("policy takes check, explain, test, grant or revoke; see aliyun-iot --help");
+    return fail_usage(
+            "policy takes check, explain, test, grant or revoke; see aliyun-iot help policy");
 }

@@ -218,7 +218,7 @@ int policy_revoke(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "--policy") == 0)
         grant.policy = argv[2];
     else if (argc != 2)
-        return fail_usage("policy revoke takes the name of a grant; see aliyun-iot --help");
+        return fail_usage("policy revoke takes the name of a grant; see aliyun-iot help policy");
     if (strncmp(name, prefix, strlen(prefix)) != 0 || name[strspn(name, ALPHANUMERIC "-")])
         return fail_usage("policy revoke takes a name that policy grant printed");
     if (!make_paths(&grant, name))

@@ -69,7 +69,7 @@ int command_show(int argc, char **argv)
     CLEANUP(X509_free) X509 *leaf = NULL;
 
     if (argc != 2)
-        return fail_usage("show takes one URI; see aliyun-iot --help");
+        return fail_usage("show takes one URI; see aliyun-iot help show");
     identity = resolve_or_explain(argv[1], NULL);
     if (!identity)
         return EXIT_FAILED;

@@ -197,7 +197,7 @@ int command_vault(int argc, char **argv)
     const char *agent_file, *word;
 
     if (!take_agent_file(&argc, argv, &agent_file))
-        return fail_usage("--agent takes one agent.conf; see aliyun-iot --help");
+        return fail_usage("--agent takes one agent.conf; see aliyun-iot help vault");
     word = argc > 1 ? argv[1] : "";
     if (argc == 2 && strcmp(word, "init") == 0)
         return vault_init(agent_file);
@@ -212,5 +212,5 @@ int command_vault(int argc, char **argv)
     if (argc == 3 && strcmp(word, "purge") == 0)
         return fail_usage("\"%s\" is no pattern of devices, such as a1B2c3D4e5F/*", argv[2]);
     return fail_usage("vault takes init, status, verify, purge PATTERN or rekey NEW-KEY; see "
-                      "aliyun-iot --help");
+                      "aliyun-iot help vault");
 }

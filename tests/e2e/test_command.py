@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The aliyun-iot command, and what meson install puts where."""
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -62,7 +63,8 @@ def test_a_full_disk_is_an_error(machine):
 
 @pytest.mark.parametrize("arguments", [
     [], ["frobnicate"], ["show"], ["show", URI, URI], ["pem"], ["pem", URI, "-o"],
-    ["pem", URI, "--verbose"], ["pem", URI + "?object=cert"]], ids=" ".join)
+    ["pem", URI, "--verbose"], ["pem", URI + "?object=cert"], ["vault"], ["agent"],
+    ["help", "show", "pem"]], ids=" ".join)
 def test_wrong_usage_is_status_2_and_one_line(machine, arguments):
     done = machine.run(COMMAND, *arguments)
     assert done.returncode == 2
@@ -70,12 +72,57 @@ def test_wrong_usage_is_status_2_and_one_line(machine, arguments):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_help_and_version_are_on_standard_output(machine):
+COMMANDS = {"agent": ["status", "list", "metrics", "evict", "reload"], "audit": ["verify", "show"],
+            "policy": ["check", "explain", "test", "grant", "revoke"], "show": [], "pem": [],
+            "vault": ["init", "status", "verify", "purge", "rekey"]}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["help"]], ids=" ".join)
+def test_help_lists_every_command_and_the_version_is_on_standard_output(machine, arguments):
     assert machine.run(COMMAND, "--version").stdout.startswith("aliyun-iot ")
-    for arguments in (["--help"], ["show", "--help"], ["pem", "--help"]):
-        done = machine.run(COMMAND, *arguments)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "Usage: aliyun-iot" in done.stdout
+    done = machine.run(COMMAND, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.findall(r"(?m)^  ([a-z]+) +[a-z]", done.stdout) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_names_its_subcommands_and_options_as_the_man_page_does(machine, command):
+    page = (ROOT / "conf/man/aliyun-iot.1").read_text()
+    synopsis = page.partition(".Sh SYNOPSIS")[2].partition(".Sh ")[0]
+    forms = re.findall(rf"\.Nm\n\.Cm ({command}\b.*(?:\n\.(?!Nm).*)*)", synopsis)
+    texts = [machine.run(COMMAND, *arguments) for arguments in (
+        ["help", command], [command, "--help"], [command, "x", "-h"])]
+    assert {(done.returncode, done.stderr) for done in texts} == {(0, "")}
+    assert len({done.stdout for done in texts}) == 1
+    text = texts[0].stdout
+    assert text.startswith(f"Usage: aliyun-iot {command} ") and "See aliyun-iot(1)." in text
+    for word in COMMANDS[command]:
+        assert re.search(rf"\b{word}\b", " ".join(forms)), word
+        assert re.search(rf"aliyun-iot {command} (?:[a-z|]+\|)?{word}\b", text), word
+    for option in re.findall(r"Fl -(\w+)", " ".join(forms)):
+        assert f"--{option}" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("typed, meant", [
+    ("shwo", "show"), ("polcy check", "policy"), ("vaults", "vault"), ("vault inti", "init"),
+    ("agent relod", "reload"), ("audit verfy", "verify"), ("policy grnat", "grant"),
+    ("help aduit", "audit")])
+def test_a_mistyped_word_is_recognized(machine, typed, meant):
+    done = machine.run(COMMAND, *typed.split())
+    assert done.returncode == 2 and done.stdout == ""
+    assert f'"{typed.split()[-1] if " " in typed and "check" not in typed else typed.split()[0]}", ' \
+        f'did you mean "{meant}"? See aliyun-iot help' in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("typed", ["x", "frobnicate", "a" * 5000, "\x1b[31mshow\x1b[0m", "vault x\ny",
+                                   "agent é", "help x"])
+def test_a_word_that_is_like_none_is_refused_on_one_line(machine, typed):
+    done = machine.run(COMMAND, *typed.split(" "))
+    assert done.returncode == 2 and done.stdout == "" and "did you mean" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and len(done.stderr) < 300
+    assert all(" " <= character <= "~" for character in done.stderr[:-1])
 
 
 def test_meson_install_puts_everything_in_its_place(machine):
