@@ -40,7 +40,10 @@ const struct command commands[] = {
                 "                    what is signed is the handshake of a TLS client\n"
                 "  --at TIME         as 2026-12-31T23:59:59Z, in UTC; without it, now\n"},
         {"show", command_show, "resolve a device and describe its certificate", NULL,
-                LIST{"show URI", NULL}, NULL},
+                LIST{"show [--chain] [--pem] URI", "show --json URI", NULL},
+                "  --chain           all certificates of the chain, and not only the device's\n"
+                "  --pem             as PEM, to be read by other programs\n"
+                "  --json            the whole chain, as JSON\n"},
         {"pem", command_pem, "write a PEM identity file, which holds no secret", NULL,
                 LIST{"pem URI [-o FILE]", NULL},
                 "  -o FILE           instead of standard output\n"},

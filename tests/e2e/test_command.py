@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The aliyun-iot command, and what meson install puts where."""
+import json
 import os
 import re
 import shutil
@@ -29,6 +30,41 @@ def test_show_describes_the_certificate_and_never_the_key(machine, cloud):
     assert fields["RequestId"] == cloud.calls()[0]["request_id"]
     for line in device["key"].splitlines():
         assert line not in done.stdout
+
+
+CHAIN_URI = "aliyun-iot://a1X509chain/device-1"
+
+
+def test_show_describes_the_whole_chain(machine):
+    one, all_of_it = (machine.run(COMMAND, "show", *options, CHAIN_URI) for options in ([], ["--chain"]))
+    assert (one.returncode, all_of_it.returncode) == (0, 0), all_of_it.stderr
+    assert re.findall("certificates: +(.*)", one.stdout) == ["2"]
+    assert one.stdout.count("subject:") == 1 and all_of_it.stdout.count("subject:") == 2
+    issuers, subjects = (re.findall(f"{label}: +(.*)", all_of_it.stdout)
+                         for label in ("issuer", "subject"))
+    assert issuers[0] == subjects[1]
+
+
+def test_show_writes_json_for_programs(machine, cloud):
+    done = machine.run(COMMAND, "show", "--json", CHAIN_URI)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    device = cloud.control("GET", "/device/a1X509chain/device-1")
+    assert shown["serial_number"] == device["sn"]
+    assert shown["request_id"] == cloud.calls()[0]["request_id"]
+    leaf, issuer = shown["certificates"]
+    assert set(leaf) == set(issuer) == {"subject", "issuer", "serial", "not_before", "not_after",
+                                        "key", "fingerprint"}
+    assert leaf["issuer"] == issuer["subject"]
+    assert int(leaf["serial"], 16) == int(device["serial"])
+    assert re.fullmatch(r"2120-01-01 00:00:00Z", leaf["not_after"])
+
+
+def test_show_writes_pem_for_programs(machine):
+    chain = re.findall("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n",
+                       machine.identity_file(CHAIN_URI).read_text(), re.DOTALL)
+    assert machine.run(COMMAND, "show", CHAIN_URI, "--pem").stdout == chain[0]
+    assert machine.run(COMMAND, "show", "--pem", "--chain", CHAIN_URI).stdout == "".join(chain)
 
 
 def test_pem_writes_chain_and_identity_block_and_no_secret(machine, cloud):
@@ -62,7 +98,7 @@ def test_a_full_disk_is_an_error(machine):
 
 
 @pytest.mark.parametrize("arguments", [
-    [], ["frobnicate"], ["show"], ["show", URI, URI], ["pem"], ["pem", URI, "-o"],
+    [], ["frobnicate"], ["show"], ["show", "--xml", URI], ["show", "--json", "--pem", URI], ["show", URI, URI], ["pem"], ["pem", URI, "-o"],
     ["pem", URI, "--verbose"], ["pem", URI + "?object=cert"], ["vault"], ["agent"],
     ["help", "show", "pem"]], ids=" ".join)
 def test_wrong_usage_is_status_2_and_one_line(machine, arguments):
