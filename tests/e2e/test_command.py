@@ -174,7 +174,9 @@ def test_meson_install_puts_everything_in_its_place(machine):
                    "/include/aliyun-iot/identity.h",
                    "/include/aliyun-iot/error.h", "/pkgconfig/aliyun-iot.pc",
                    "/man1/aliyun-iot.1", "/man5/aliyun-iot.conf.5",
-                   "/man7/provider-aliyun-iot.7"):
+                   "/man7/provider-aliyun-iot.7", "/bash-completion/completions/aliyun-iot",
+                   "/zsh/vendor-completions/_aliyun-iot",
+                   "/fish/vendor_completions.d/aliyun-iot.fish"):
         assert any(path.endswith(ending) for path in installed), ending
     library = next(path for path in root.rglob("libaliyun-iot.so.0"))
     cnf = machine.directory / "openssl.cnf"
