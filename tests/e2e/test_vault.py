@@ -475,7 +475,7 @@ def test_a_rekey_that_cannot_read_an_entry_stops_and_sets_nothing_aside(machine,
 
 
 @pytest.mark.parametrize("words, phrase", [
-    ([], "vault takes init, status"), (["open"], "vault takes init, status"),
+    ([], "vault: no subcommand given"), (["open"], 'unknown subcommand "open"'),
     (["status", "now"], "vault takes init, status"), (["rekey"], "vault takes init, status"),
     (["status", "--agent"], "--agent takes one agent.conf")])
 def test_wrong_words_are_refused(vault, words, phrase):
