@@ -24,7 +24,8 @@ struct open_token {
     PKCS11_CTX *context;
     PKCS11_SLOT *slots, *slot; /* all of them, and the token's */
     unsigned slot_count;
-    bool was_refused; /* its PIN */
+    const char *section; /* of the settings that name its PIN */
+    bool was_refused;    /* that PIN */
     struct open_token *next;
 };
 
@@ -67,18 +68,17 @@ static const char *setting_or(const char *setting, const char *of_uri)
     return setting ? setting : of_uri;
 }
 
-static bool is_of(
-        const struct open_token *token, const char *module_path, const char *uri, struct bytes id)
+static bool is_of(const struct open_token *token, const char *uri, struct bytes id)
 {
-    return strcmp(token->module_path, module_path) == 0 && strcmp(token->uri, uri) == 0 &&
-           token->id_size == id.left && (id.left == 0 || memcmp(token->id, id.at, id.left) == 0);
+    return strcmp(token->uri, uri) == 0 && token->id_size == id.left &&
+           (id.left == 0 || memcmp(token->id, id.at, id.left) == 0);
 }
 
 static struct open_token *find_open(const char *module_path, const char *uri, struct bytes id)
 {
     struct open_token *token = tokens;
 
-    while (token && !is_of(token, module_path, uri, id))
+    while (token && !(is_of(token, uri, id) && strcmp(token->module_path, module_path) == 0))
         token = token->next;
     return token;
 }
@@ -169,6 +169,19 @@ static bool is_about_pin(int code)
            code == CKR_PIN_EXPIRED || code == CKR_PIN_LOCKED;
 }
 
+/* Each key has an entry of its own, but a token counts wrong PINs for all of them. */
+static bool was_refused(const struct open_token *token)
+{
+    for (const struct open_token *other = tokens; other; other = other->next)
+        if (other->was_refused && other->slot &&
+                strcmp(other->module_path, token->module_path) == 0 &&
+                strcmp(other->section, token->section) == 0 &&
+                PKCS11_get_slotid_from_slot(other->slot) ==
+                        PKCS11_get_slotid_from_slot(token->slot))
+            return true;
+    return false;
+}
+
 static int log_in(struct open_token *token, const struct token_place *place,
         const struct token_uri *uri, struct aliyun_iot_error **error)
 {
@@ -177,7 +190,8 @@ static int log_in(struct open_token *token, const struct token_place *place,
 
     if (PKCS11_is_logged_in(token->slot, 0, &logged_in) == 0 && logged_in)
         return 1;
-    if (token->was_refused)
+    token->section = place->section;
+    if (was_refused(token))
         return error_set(error, ALIYUN_IOT_REASON_TOKEN,
                 "the token refused its PIN before, so it is not tried again; correct the PIN, and "
                 "restart the program");
@@ -318,8 +332,7 @@ void open_token_forget(const struct token_place *place, struct bytes id)
 {
     lock_tokens();
     for (struct open_token *token = tokens; token; token = token->next) {
-        if (strcmp(token->uri, place->uri) != 0 || token->id_size != id.left ||
-                memcmp(token->id, id.at, id.left) != 0)
+        if (!is_of(token, place->uri, id))
             continue;
         EVP_PKEY_free(token->key);
         token->key = NULL;
