@@ -87,8 +87,10 @@ static int run(int argc, char **argv)
 
     if (!command)
         return help_refuse(argv[0]);
-    if (asks_for_help(argc, argv))
-        return print_help(argv[0]);
+    if (asks_for_help(argc, argv)) {
+        help_print_command(command);
+        return EXIT_DONE;
+    }
     if (command->words && argc == 1)
         return fail_usage("%s: no subcommand given; see aliyun-iot help %s", argv[0], argv[0]);
     if (argc > 1 && !help_is_known(command, argv[1]))

@@ -112,11 +112,10 @@ static void print_field(const char *label, const char *value)
     printf("%s:%*s%s\n", label, LABEL_WIDTH - 1 - (int)strlen(label), "", value);
 }
 
-static int print_text(const struct description *description)
+static void print_text(const struct description *description)
 {
     for (size_t index = 0; index < LABEL_COUNT; index++)
         print_field(labels[index], value_of(description, index));
-    return EXIT_DONE;
 }
 
 static cJSON *to_json(const struct description *description)

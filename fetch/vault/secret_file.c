@@ -59,8 +59,8 @@ static int open_path(
         return descriptor;
     if (descriptor >= 0)
         close(descriptor);
-    return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "%s, %.300s: %s", what, path, problem) -
-           1;
+    error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "%s, %.300s: %s", what, path, problem);
+    return -1;
 }
 
 /*
@@ -72,15 +72,17 @@ static int open_credential(const char *name, const char *what, struct aliyun_iot
     const char *folder = secure_getenv("CREDENTIALS_DIRECTORY");
     CLEANUP(free) char *path = NULL;
 
-    if (!folder)
-        return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
-                       "%s is systemd:%.100s, but systemd gave this process no credentials: its "
-                       "unit needs LoadCredential= or LoadCredentialEncrypted=",
-                       what, name) -
-               1;
+    if (!folder) {
+        error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
+                "%s is systemd:%.100s, but systemd gave this process no credentials: its unit "
+                "needs LoadCredential= or LoadCredentialEncrypted=",
+                what, name);
+        return -1;
+    }
     if (asprintf(&path, "%s/%s", folder, name) < 0) {
         path = NULL;
-        return error_set_out_of_memory(error) - 1;
+        error_set_out_of_memory(error);
+        return -1;
     }
     return open_path(path, what, S_IWGRP | S_IRWXO, error);
 }

@@ -15,31 +15,14 @@
 #include <libp11.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/store.h>
+
+#include "programs/store_key.h"
 
 static void give_up(const char *what)
 {
     fprintf(stderr, "bench_token: %s\n", what);
     ERR_print_errors_fp(stderr);
     exit(1);
-}
-
-static EVP_PKEY *key_of_uri(const char *uri)
-{
-    OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
-    EVP_PKEY *key = NULL;
-
-    while (store && !key && !OSSL_STORE_eof(store)) {
-        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
-
-        if (info && OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY)
-            key = OSSL_STORE_INFO_get1_PKEY(info);
-        OSSL_STORE_INFO_free(info);
-    }
-    OSSL_STORE_close(store);
-    if (!key)
-        give_up(uri);
-    return key;
 }
 
 /* What it makes lives as long as the process. */
@@ -88,7 +71,9 @@ int main(int argc, char **argv)
 
     if (argc != 6)
         give_up("expected MODULE PIN LABEL ROUNDS URI");
-    ours = key_of_uri(argv[5]);
+    ours = load_key(argv[5]);
+    if (!ours)
+        give_up(argv[5]);
     theirs = key_of_libp11(argv[1], argv[2], argv[3]);
     for (int round = atoi(argv[4]); round > 0; round--) {
         double time = microseconds_to_sign(ours);

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Devices whose keys are imported into a PKCS#11 token, and sign there: SoftHSM's."""
 import datetime
-import pathlib
 import re
-import shutil
 import ssl
 import subprocess
 
@@ -14,67 +12,29 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import vault_format
-from machine import BUILD, COMMAND, PRODUCT, PRODUCTS, THROUGH_AGENT, sanitizer_environment
+from machine import BUILD, COMMAND, PRODUCT, PRODUCTS
 from servers import Nginx, WebServer
+from softhsm import MODULE, NEEDED, PIN, SoftHsm
 
-MODULE = next((path for path in map(pathlib.Path, (
-    "/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"))
-    if path.exists()), None)
 DEVICE = f"{PRODUCT}/device-1"
 URI = f"aliyun-iot:{DEVICE}"
-PIN = "5678"
 # Twenty bytes of a digest of all that names the device, as in a vault.
 ID = vault_format.file_name(vault_format.names_of(
     ("default", "cn-shanghai", "", PRODUCT, "device-1")))[:40]
 
-pytestmark = [
-    pytest.mark.skipif(THROUGH_AGENT, reason="each test here has a token of its own"),
-    pytest.mark.skipif(not (BUILD / "fetch" / "token.so").exists(),
-                       reason="the module for tokens was not built"),
-    pytest.mark.skipif(not MODULE or not shutil.which("pkcs11-tool"),
-                       reason="softhsm2 or opensc is not installed"),
-    pytest.mark.skipif(bool(sanitizer_environment()),
-                       reason="SoftHSM does not run under a preloaded sanitizer"),
-]
+pytestmark = NEEDED
 
 
-class Token:
+class Token(SoftHsm):
+    """The keys of some devices are to be in it."""
+
     def __init__(self, machine):
-        self.machine = machine
-        self.folder = machine.directory / "tokens"
-        self.folder.mkdir()
-        configuration = machine.directory / "softhsm2.conf"
-        configuration.write_text(f"directories.tokendir = {self.folder}\n"
-                                 "objectstore.backend = file\nlog.level = ERROR\n")
-        machine.environment["SOFTHSM2_CONF"] = str(configuration)
-        done = machine.run("softhsm2-util", "--init-token", "--free", "--label", "hsm", "--so-pin",
-                           "1234", "--pin", PIN)
-        assert done.returncode == 0, done.stderr
-        self.pin = machine.directory / "pin"
-        self.pin.write_text(PIN)
-        self.pin.chmod(0o600)
-        self.sections = {"uri": "pkcs11:token=hsm", "devices": f"{PRODUCT}/device-*",
-                         "module-path": MODULE, "pin-source": "file:pin"}
+        super().__init__(machine, "token", uri="pkcs11:token=hsm", devices=f"{PRODUCT}/device-*")
         machine.expect_opaque_keys()
-
-    def settings(self, cloud="", more=None, **changes):
-        for name, value in changes.items():
-            self.sections[name.replace("_", "-")] = value
-        lines = [f"{name} = {value}" for name, value in self.sections.items() if value]
-        self.machine.write_settings(cloud, token="\n".join(lines), **(more or {}))
 
     def be_faulty(self, fault, **environment):
         self.machine.environment.update(TOKEN_FAULT=fault, TOKEN_MODULE=str(MODULE), **environment)
         self.settings(module_path=BUILD / "tests/programs/faulty_token.so")
-
-    def lose_the_cloud(self):
-        self.settings("endpoint = https://127.0.0.1:1")
-
-    def tool(self, *options):
-        done = self.machine.run("pkcs11-tool", "--module", MODULE, "--token-label", "hsm",
-                                "--login", "--pin", PIN, *options)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     def objects(self, kind):
         return self.tool("--list-objects", "--type", kind)
@@ -254,7 +214,7 @@ def test_an_import_that_fails_leaves_nothing_in_the_token(machine, cloud, token,
 
 def test_a_token_that_is_away_does_not_sign_until_it_is_back(machine, cloud, token):
     removed = machine.directory / "removed"
-    token.be_faulty("removed", TOKEN_REMOVED=str(removed))
+    token.be_faulty("removed", TOKEN_FILE=str(removed))
     agent = machine.use_agent(
         settings=machine.settings.read_text().replace("file:pin", f"file:{token.pin}"))
     sign(machine)
@@ -275,6 +235,16 @@ def test_a_program_that_uses_the_module_itself_keeps_its_session(machine, cloud,
                        second)
     assert done.returncode == 0, done.stderr
     assert len(cloud.calls()) == 1
+
+
+def test_a_pin_that_was_refused_is_not_tried_again_for_another_device(machine, token):
+    calls = token.spy()
+    token.write_pin("9999")
+    done = machine.run(BUILD / "tests/programs/fleet", "1",
+                       input="".join(f"aliyun-iot:{PRODUCT}/device-{number}\n" for number in (1, 2, 3)))
+    assert done.stdout.count("PIN incorrect") == 1, done.stdout
+    assert done.stdout.count("so it is not tried again") == 2
+    assert calls.read_text().count("C_Login") == 1
 
 
 def test_processes_that_come_first_at_once_import_one_key(machine, cloud, token):

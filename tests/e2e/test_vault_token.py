@@ -9,73 +9,26 @@ import socket
 
 import pytest
 
-from machine import (AGENT, BUILD, COMMAND, PRODUCT, THROUGH_AGENT, free_port,
-                     sanitizer_environment, wait_for_port)
+from machine import AGENT, BUILD, COMMAND, PRODUCT, free_port, wait_for_port
+from softhsm import MODULE, NEEDED, PIN, SoftHsm
 
-MODULE = next((path for path in map(pathlib.Path, (
-    "/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"))
-    if path.exists()), None)
 TPM_MODULE = next(iter(sorted(pathlib.Path("/usr/lib").glob("*/pkcs11/libtpm2_pkcs11.so*"))), None)
-SPY = next(iter(sorted(pathlib.Path("/usr/lib").glob("*/pkcs11-spy.so"))), None)
-TOKEN_SO = BUILD / "fetch" / "token.so"
 URI = f"aliyun-iot:{PRODUCT}/device-1"
 OTHER = f"aliyun-iot:{PRODUCT}/device-2"
-PIN = "5678"
 
-pytestmark = [
-    pytest.mark.skipif(THROUGH_AGENT, reason="each test here has a vault of its own"),
-    pytest.mark.skipif(not TOKEN_SO.exists(), reason="the module for tokens was not built"),
-    pytest.mark.skipif(not MODULE or not shutil.which("pkcs11-tool"),
-                       reason="softhsm2 or opensc is not installed"),
-    pytest.mark.skipif(bool(sanitizer_environment()),
-                       reason="SoftHSM does not run under a preloaded sanitizer"),
-]
+pytestmark = NEEDED
 
 
-class Token:
-    """A token of SoftHSM with RSA keys, and settings whose vault's key it wraps."""
+class Token(SoftHsm):
+    """It has RSA keys, one of which wraps the vault's key."""
 
     def __init__(self, machine):
-        self.machine = machine
-        self.folder = machine.directory / "tokens"
-        self.folder.mkdir()
+        super().__init__(machine, "vault", path="vault", key="pkcs11:token=hsm;object=sealing")
         self.path = machine.directory / "vault"
-        configuration = machine.directory / "softhsm2.conf"
-        configuration.write_text(f"directories.tokendir = {self.folder}\n"
-                                 "objectstore.backend = file\nlog.level = ERROR\n")
-        machine.environment["SOFTHSM2_CONF"] = str(configuration)
-        self.make("hsm")
         self.generate("sealing", "01")
-        self.pin = machine.directory / "pin"
-        self.write_pin(PIN)
-        self.sections = {"path": "vault", "key": "pkcs11:token=hsm;object=sealing",
-                         "module-path": MODULE, "pin-source": "file:pin"}
-
-    def make(self, label):
-        done = self.machine.run("softhsm2-util", "--init-token", "--free", "--label", label,
-                                "--so-pin", "1234", "--pin", PIN)
-        assert done.returncode == 0, done.stderr
 
     def generate(self, label, number, kind="rsa:2048"):
-        done = self.tool("--keypairgen", "--key-type", kind, "--id", number, "--label", label)
-        assert done.returncode == 0, done.stderr
-
-    def tool(self, *options):
-        return self.machine.run("pkcs11-tool", "--module", MODULE, "--token-label", "hsm",
-                                "--login", "--pin", PIN, *options)
-
-    def write_pin(self, text, mode=0o600):
-        self.pin.write_text(text)
-        self.pin.chmod(mode)
-
-    def settings(self, cloud="", **changes):
-        for name, value in changes.items():
-            self.sections[name.replace("_", "-")] = value
-        lines = [f"{name} = {value}" for name, value in self.sections.items() if value]
-        self.machine.write_settings(cloud, vault="\n".join(lines))
-
-    def lose_the_cloud(self):
-        self.settings("endpoint = https://127.0.0.1:1")
+        self.tool("--keypairgen", "--key-type", kind, "--id", number, "--label", label)
 
     def run(self, *words):
         return self.machine.run(COMMAND, "vault", *words)
@@ -194,33 +147,25 @@ def test_two_tokens_that_fit_are_one_too_many(machine, vault):
 
 
 def test_a_pin_that_was_refused_is_not_tried_again(machine, vault):
-    if not SPY:
-        pytest.skip("pkcs11-spy is not installed")
-    spied = machine.directory / "spied"
-    machine.environment.update(PKCS11SPY=str(MODULE), PKCS11SPY_OUTPUT=str(spied))
-    vault.settings(module_path=SPY)
+    calls = vault.spy()
     vault.write_pin("9999")
     done = machine.run(BUILD / "tests/programs/fleet", "1", input=f"{URI}\n{OTHER}\n{URI}\n")
     assert done.stdout.count("PIN incorrect") == 1, done.stdout
     assert done.stdout.count("so it is not tried again") == 2
-    assert spied.read_text().count("C_Login") == 1
+    assert calls.read_text().count("C_Login") == 1
 
 
 def test_an_agent_logs_in_once_whatever_is_reloaded(machine, cloud, vault):
-    if not SPY:
-        pytest.skip("pkcs11-spy is not installed")
-    spied = machine.directory / "spied"
-    machine.environment.update(PKCS11SPY=str(MODULE), PKCS11SPY_OUTPUT=str(spied))
-    vault.settings(module_path=SPY)
+    calls = vault.spy()
     text = machine.settings.read_text().replace("path = vault", f"path = {vault.path}").replace(
         "file:pin", f"file:{vault.pin}")
     agent = machine.use_agent(settings=text)
     for _ in range(5):
         assert agent.ask(operation="reload")["ok"]
     fetch(machine)
-    calls = spied.read_text()
-    assert calls.count("C_Login") == 1 and calls.count("C_Initialize") == 1
-    assert "C_CloseAllSessions" not in calls and "C_Finalize" not in calls
+    text = calls.read_text()
+    assert text.count("C_Login") == 1 and text.count("C_Initialize") == 1
+    assert "C_CloseAllSessions" not in text and "C_Finalize" not in text
 
 
 def test_a_program_keeps_its_own_session_in_the_same_module(machine, vault):
@@ -239,8 +184,8 @@ def test_a_program_keeps_its_own_session_in_the_same_module(machine, vault):
 def test_nothing_waits_for_a_slow_token_but_who_needs_it(machine, vault):
     fetch(machine)
     waits = machine.directory / "waits"
-    machine.environment.update(SLOW_TOKEN_MODULE=str(MODULE), SLOW_TOKEN_WAITS=str(waits))
-    vault.settings(module_path=BUILD / "tests/programs/slow_token.so")
+    machine.environment.update(TOKEN_FAULT="slow", TOKEN_MODULE=str(MODULE), TOKEN_FILE=str(waits))
+    vault.settings(module_path=BUILD / "tests/programs/faulty_token.so")
     done = machine.run(BUILD / "tests/programs/fork_beside", URI, waits)
     assert done.returncode == 0, done.stderr
 
@@ -278,18 +223,15 @@ def test_a_token_that_was_taken_away_is_said_and_damages_nothing(machine, vault)
 
 def test_a_token_that_is_not_there_is_looked_for_each_time(machine, vault):
     """SoftHSM finds tokens when it is initialized alone, so this looks at what it is asked."""
-    if not SPY:
-        pytest.skip("pkcs11-spy is not installed")
     fetch(machine)
-    spied = machine.directory / "spied"
-    machine.environment.update(PKCS11SPY=str(MODULE), PKCS11SPY_OUTPUT=str(spied))
-    vault.settings(module_path=SPY, key="pkcs11:token=other;object=sealing")
+    calls = vault.spy()
+    vault.settings(key="pkcs11:token=other;object=sealing")
 
     def lists_of(count):
-        spied.write_text("")
+        calls.write_text("")
         done = machine.run(BUILD / "tests/programs/fleet", "1", input=count * f"{URI}\n")
         assert done.stdout.count("no token in") == count
-        return spied.read_text().count("C_GetSlotList")
+        return calls.read_text().count("C_GetSlotList")
 
     assert lists_of(3) == 3 * lists_of(1)
 

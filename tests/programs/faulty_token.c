@@ -6,10 +6,12 @@
  *     insensitive      it makes private keys that are not sensitive
  *     no-key           it has no room for a private key
  *     no-certificate   it has no room for a certificate
- *     removed          it is away as long as the file exists that TOKEN_REMOVED names
+ *     removed          it is away as long as the file exists that TOKEN_FILE names
+ *     slow             C_Login() makes that file, and returns when somebody has removed it
  */
 #include <dlfcn.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -60,9 +62,21 @@ static CK_RV create_object(
 
 static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
 {
-    if (has_fault("removed") && access(getenv("TOKEN_REMOVED"), F_OK) == 0)
+    if (has_fault("removed") && access(getenv("TOKEN_FILE"), F_OK) == 0)
         return CKR_DEVICE_REMOVED;
     return real->C_SignInit(session, mechanism, key);
+}
+
+static CK_RV log_in(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR *pin, CK_ULONG size)
+{
+    const char *file = getenv("TOKEN_FILE");
+
+    if (has_fault("slow")) {
+        fclose(fopen(file, "we"));
+        while (access(file, F_OK) == 0)
+            usleep(1000);
+    }
+    return real->C_Login(session, user, pin, size);
 }
 
 __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
@@ -76,6 +90,7 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST 
     faulty = *real;
     faulty.C_CreateObject = create_object;
     faulty.C_SignInit = sign_init;
+    faulty.C_Login = log_in;
     *list = &faulty;
     return result;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Forks while another thread waits for a slow token (see slow_token.c):
+ * Forks while another thread waits for a slow token (see faulty_token.c):
  *
  *     fork_beside URI WAITS
  *

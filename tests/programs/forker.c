@@ -15,27 +15,10 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/store.h>
+
+#include "store_key.h"
 
 enum { WORKERS = 8, BETWEEN_US = 50000 /* between two forks */ };
-
-static EVP_PKEY *load_key(const char *uri)
-{
-    OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
-    EVP_PKEY *key = NULL;
-
-    while (store && !OSSL_STORE_eof(store)) {
-        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
-
-        if (info && OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY)
-            key = OSSL_STORE_INFO_get1_PKEY(info);
-        OSSL_STORE_INFO_free(info);
-    }
-    OSSL_STORE_close(store);
-    if (!key)
-        ERR_print_errors_fp(stderr);
-    return key;
-}
 
 static int sign(EVP_PKEY *key)
 {

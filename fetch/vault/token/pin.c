@@ -60,11 +60,11 @@ int token_take_turn(const struct token_place *place, const struct token_uri *uri
             continue;
         }
         close(file);
-        return error_set(error, ALIYUN_IOT_REASON_TOKEN,
-                       "another process has used the token for more than %d s; look at what holds "
-                       "the lock of the PIN's file",
-                       TURN_MAX_MS / 1000) -
-               1;
+        error_set(error, ALIYUN_IOT_REASON_TOKEN,
+                "another process has used the token for more than %d s; look at what holds "
+                "the lock of the PIN's file",
+                TURN_MAX_MS / 1000);
+        return -1;
     }
     return file;
 }
