@@ -189,6 +189,24 @@ def user_namespaces():
         check=False).returncode == 0
 
 
+def secrets_in(process, numbers):
+    """Which of the numbers a process has in memory, in either byte order."""
+    found = set()
+    with open(f"/proc/{process.pid}/maps") as maps, open(f"/proc/{process.pid}/mem", "rb") as memory:
+        for line in maps:
+            begin, end = (int(word, 16) for word in line.split()[0].split("-"))
+            if " rw" not in line:
+                continue
+            memory.seek(begin)
+            try:
+                content = memory.read(end - begin)
+            except OSError:
+                continue
+            found |= {name for name, number in numbers.items()
+                      if number in content or number[::-1] in content}
+    return found
+
+
 def sanitizer_environment():
     """What programs need that load a module built with a sanitizer, which they are not."""
     preload = os.environ.get("ALIYUN_IOT_TEST_PRELOAD")

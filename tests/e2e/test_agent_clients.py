@@ -13,7 +13,7 @@ import time
 import pytest
 
 from machine import (BUILD, COMMAND, PATIENCE_S, PRODUCT, PRODUCTS, THROUGH_AGENT, VALGRIND,
-                     sanitizer_environment)
+                     sanitizer_environment, secrets_in)
 
 SIGNATORY = BUILD / "tests" / "programs" / "signatory"
 CLOCK = BUILD / "tests" / "programs" / "clock.so"
@@ -179,24 +179,6 @@ def private_numbers(agent):
     for name in ("privateExponent", "prime1", "prime2"):
         digits = re.search(name + r":\n((?: +[0-9a-f:]+\n)+)", text)[1]
         found[name] = bytes.fromhex(re.sub(r"[\s:]", "", digits)).lstrip(b"\0")
-    return found
-
-
-def secrets_in(process, numbers):
-    """Which of the numbers a process has in memory, in either byte order."""
-    found = set()
-    with open(f"/proc/{process.pid}/maps") as maps, open(f"/proc/{process.pid}/mem", "rb") as memory:
-        for line in maps:
-            begin, end = (int(word, 16) for word in line.split()[0].split("-"))
-            if " rw" not in line:
-                continue
-            memory.seek(begin)
-            try:
-                content = memory.read(end - begin)
-            except OSError:
-                continue
-            found |= {name for name, number in numbers.items()
-                      if number in content or number[::-1] in content}
     return found
 
 

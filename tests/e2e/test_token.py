@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import vault_format
-from machine import BUILD, COMMAND, PRODUCT, PRODUCTS
+from machine import AGENT_BUILD, BUILD, COMMAND, PRODUCT, PRODUCTS, secrets_in
 from servers import Nginx, WebServer
 from softhsm import MODULE, NEEDED, PIN, SoftHsm
 
@@ -161,6 +161,22 @@ def test_an_agent_signs_with_a_key_in_the_token_and_does_not_export_it(machine, 
     agent.start()
     sign(machine)
     assert len(cloud.calls()) == 1
+
+
+@pytest.mark.skipif(AGENT_BUILD != BUILD, reason="a sanitizer maps too much memory to search")
+def test_the_process_that_imported_a_key_has_no_private_number_in_its_memory(machine, cloud, token):
+    """That the search finds what is there is shown by the test of a process without an agent."""
+    pem = cloud.control("GET", f"/device/{PRODUCT}/device-1")["key"].encode()
+    private = serialization.load_pem_private_key(pem, None).private_numbers()
+    numbers = {name: number.to_bytes((number.bit_length() + 7) // 8, "big") for name, number in (
+        ("d", private.d), ("p", private.p), ("q", private.q), ("dmp1", private.dmp1),
+        ("dmq1", private.dmq1), ("iqmp", private.iqmp))}
+    agent = machine.use_agent(
+        settings=machine.settings.read_text().replace("file:pin", f"file:{token.pin}"))
+    fetch(machine)
+    assert secrets_in(agent.process, numbers) == set()
+    sign(machine)
+    assert secrets_in(agent.process, numbers) == set()
 
 
 def expired_certificate_like(der):
