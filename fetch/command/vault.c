@@ -49,21 +49,38 @@ struct key_source vault_key_source(const struct vault *vault, const char *text)
     return (struct key_source){text, vault->settings, &module_key_wrapper};
 }
 
-int vault_open(const char *agent_file, struct vault *vault)
+static int lock_folder(const struct vault *vault)
+{
+    bool is_taken;
+    files_problem problem = files_lock_for_change(vault->folder, &is_taken);
+
+    if (is_taken)
+        return fail("the vault %s: another vault rekey or purge runs; wait until it ends",
+                vault->settings->vault_path);
+    return problem ? fail("the vault %s: %s", vault->settings->vault_path, problem) : EXIT_DONE;
+}
+
+static int read_keys(struct vault *vault)
 {
     CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *error = NULL;
+    const char *path = vault->settings->vault_path;
+    const struct key_source source = vault_key_source(vault, vault->settings->vault_key);
+
+    if (vault_keys_own(vault->folder, path, &source, &vault->own, &error))
+        vault->keys = vault_keys_load(vault->folder, path, &vault->own, &error);
+    return vault->keys ? EXIT_DONE : fail("%s", aliyun_iot_error_message(error));
+}
+
+int vault_open(const char *agent_file, bool is_to_be_changed, struct vault *vault)
+{
     int status = read_settings(agent_file, vault);
-    struct key_source source;
 
     if (status == EXIT_DONE)
         status = open_folder(vault);
-    if (status != EXIT_DONE)
-        return status;
-    source = vault_key_source(vault, vault->settings->vault_key);
-    if (vault_keys_own(vault->folder, vault->settings->vault_path, &source, &vault->own, &error))
-        vault->keys =
-                vault_keys_load(vault->folder, vault->settings->vault_path, &vault->own, &error);
-    return vault->keys ? EXIT_DONE : fail("%s", aliyun_iot_error_message(error));
+    /* Before the keys are read, which a rekey changes. */
+    if (status == EXIT_DONE && is_to_be_changed)
+        status = lock_folder(vault);
+    return status == EXIT_DONE ? read_keys(vault) : status;
 }
 
 int vault_init(const char *agent_file)

@@ -33,9 +33,10 @@ struct vault_entry {
 
 /*
  * Opens the vault of the settings in a file: agent_file is an agent.conf; NULL: the user's
- * aliyun-iot.conf. Returns EXIT_DONE; or another exit status, having said why.
+ * aliyun-iot.conf. is_to_be_changed: as a whole; no other command may do so meanwhile. Returns
+ * EXIT_DONE; or another exit status, having said why.
  */
-int vault_open(const char *agent_file, struct vault *vault);
+int vault_open(const char *agent_file, bool is_to_be_changed, struct vault *vault);
 
 /* The source of a key that the settings, or a user, name by a text. It lives as long as both. */
 struct key_source vault_key_source(const struct vault *vault, const char *text);

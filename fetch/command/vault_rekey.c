@@ -115,7 +115,7 @@ int vault_rekey(const char *agent_file, const char *key_source)
 {
     CLEANUP(aliyun_iot_error_free) struct aliyun_iot_error *error = NULL;
     VAULT_CLEANUP struct vault vault;
-    int status = vault_open(agent_file, &vault);
+    int status = vault_open(agent_file, true, &vault);
     CLEANUP(free) char *text = status == EXIT_DONE ? make_absolute(key_source, &status) : NULL;
     struct key_source source;
     struct vault_keys *keys;

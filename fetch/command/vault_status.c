@@ -64,7 +64,7 @@ int vault_status(const char *agent_file)
     VAULT_CLEANUP struct vault vault;
     struct census census = {.entries = 0};
     char id[2 * SEALING_ID_SIZE + 1];
-    int status = vault_open(agent_file, &vault);
+    int status = vault_open(agent_file, false, &vault);
 
     if (status == EXIT_DONE)
         status = vault_visit(&vault, count, &census);
@@ -126,7 +126,7 @@ int vault_verify(const char *agent_file)
 {
     VAULT_CLEANUP struct vault vault;
     struct census census = {.entries = 0};
-    int status = vault_open(agent_file, &vault);
+    int status = vault_open(agent_file, false, &vault);
 
     if (status == EXIT_DONE)
         status = vault_visit(&vault, check, &census);
@@ -169,7 +169,7 @@ int vault_purge(const char *agent_file, const char *pattern)
 {
     VAULT_CLEANUP struct vault vault;
     struct purge purge = {.pattern = pattern};
-    int status = vault_open(agent_file, &vault);
+    int status = vault_open(agent_file, true, &vault);
 
     if (status == EXIT_DONE)
         status = vault_visit(&vault, purge_if_it_matches, &purge);

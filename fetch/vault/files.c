@@ -365,16 +365,32 @@ files_problem files_visit(int folder, bool (*visit)(void *context, const char *n
     return NULL;
 }
 
-files_problem files_lock_for_agent(int folder, int *lock, bool *is_taken)
+static files_problem lock(int descriptor, bool *is_taken)
 {
     *is_taken = false;
-    *lock = openat(folder, FILES_AGENT_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (*lock < 0)
-        return strerror(errno);
-    if (flock(*lock, LOCK_EX | LOCK_NB) == 0)
+    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0)
         return NULL;
     *is_taken = errno == EWOULDBLOCK;
-    files_close(lock);
-    *lock = -1;
     return *is_taken ? NULL : strerror(errno);
+}
+
+files_problem files_lock_for_agent(int folder, int *agent_lock, bool *is_taken)
+{
+    files_problem problem;
+
+    *is_taken = false;
+    *agent_lock = openat(folder, FILES_AGENT_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (*agent_lock < 0)
+        return strerror(errno);
+    problem = lock(*agent_lock, is_taken);
+    if (problem || *is_taken) {
+        close(*agent_lock);
+        *agent_lock = -1;
+    }
+    return problem;
+}
+
+files_problem files_lock_for_change(int folder, bool *is_taken)
+{
+    return lock(folder, is_taken);
 }

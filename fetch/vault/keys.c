@@ -375,6 +375,10 @@ int vault_keys_end_change(int folder, const char *path, struct aliyun_iot_error 
 {
     __attribute__((cleanup(release))) struct keys_file file = {.text = NULL};
 
-    return read_keys_file(folder, path, &file, error) &&
-           write_key(folder, path, file.next, file.next_wrapped, error);
+    if (!read_keys_file(folder, path, &file, error))
+        return 0;
+    if (!*file.next)
+        return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
+                "the vault %.300s is not being sealed anew any more", path);
+    return write_key(folder, path, file.next, file.next_wrapped, error);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A vault serves what was fetched once, and nothing readable lies on the disk."""
 import collections
+import fcntl
 import os
 import pathlib
 import re
@@ -459,6 +460,40 @@ def test_a_rekey_that_was_killed_goes_on_and_both_keys_read_meanwhile(machine, c
 
 
 @needs_strace
+def test_one_command_at_a_time_changes_the_vault_as_a_whole(machine, vault):
+    fetch(machine)
+    new = vault.new_key("new.key")
+    folder = os.open(vault.path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    for words in (["rekey", f"file:{new}"], ["purge", "*/*"]):
+        done = vault.run(*words)
+        assert done.returncode == 1
+        assert "another vault rekey or purge runs; wait until it ends" in done.stderr
+    assert vault.run("verify").returncode == 0
+    os.close(folder)
+    assert vault.run("rekey", f"file:{new}").returncode == 0
+
+
+def test_rekeys_that_come_at_once_leave_a_whole_vault(machine, vault):
+    for number in range(1, 5):
+        fetch(machine, f"aliyun-iot:{PRODUCT}/device-{number}")
+    for number in range(10):
+        key = vault.new_key(f"{number}.key")
+        programs = [machine.start(COMMAND, "vault", "rekey", f"file:{key}", stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE) for _ in range(3)]
+        outputs = [program.communicate() for program in programs]
+        statuses = [program.returncode for program in programs]
+        assert 0 in statuses, outputs
+        # One that comes when another has ended names the older key in its settings.
+        for status, (_, errors) in zip(statuses, outputs):
+            assert status == 0 or "another vault rekey or purge runs" in errors or \
+                "the settings name key" in errors, errors
+        vault.settings(key=f"file:{key}")
+        done = vault.run("verify")
+        assert done.returncode == 0, done.stderr
+    assert len(vault.records(key)) == 4
+
+
 def test_a_rekey_that_cannot_read_an_entry_stops_and_sets_nothing_aside(machine, cloud, vault):
     for number in range(1, 5):
         fetch(machine, f"aliyun-iot:{PRODUCT}/device-{number}")
