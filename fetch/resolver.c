@@ -194,9 +194,24 @@ int64_t resolver_evict(struct resolver *resolver,
     return memory_cache_evict(resolver->memory, matches, context);
 }
 
+static bool is_same_text(const char *left, const char *right)
+{
+    return left == right || (left && right && strcmp(left, right) == 0);
+}
+
+/* Whether devices have their keys where they had them. */
+static bool has_same_token(const struct settings *left, const struct settings *right)
+{
+    return is_same_text(left->token_uri, right->token_uri) &&
+           is_same_text(left->token_devices, right->token_devices) &&
+           is_same_text(left->token_module_path, right->token_module_path) &&
+           is_same_text(left->token_pin_source, right->token_pin_source);
+}
+
 void resolver_inherit(struct resolver *resolver, struct resolver *older)
 {
-    memory_cache_inherit(resolver->memory, older->memory);
+    if (has_same_token(resolver->settings, older->settings))
+        memory_cache_inherit(resolver->memory, older->memory);
 }
 
 struct aliyun_iot_identity *resolver_resolve(

@@ -21,7 +21,12 @@ static const char *const digests[] = {
         [KEY_SCHEME_ED448] = NULL,
 };
 
-static bool is_pss(enum key_scheme scheme)
+const char *scheme_digest(enum key_scheme scheme)
+{
+    return digests[scheme];
+}
+
+bool scheme_is_pss(enum key_scheme scheme)
 {
     return scheme == KEY_SCHEME_RSA_PSS_SHA256 || scheme == KEY_SCHEME_RSA_PSS_SHA384 ||
            scheme == KEY_SCHEME_RSA_PSS_SHA512;
@@ -36,7 +41,7 @@ bool scheme_sign(EVP_PKEY *key, OSSL_LIB_CTX *context, enum key_scheme scheme, s
     if (!operation || EVP_DigestSignInit_ex(operation, &parameters, digests[scheme], context, NULL,
                               key, NULL) != 1)
         return false;
-    if (is_pss(scheme) &&
+    if (scheme_is_pss(scheme) &&
             (EVP_PKEY_CTX_set_rsa_padding(parameters, RSA_PKCS1_PSS_PADDING) != 1 ||
                     EVP_PKEY_CTX_set_rsa_pss_saltlen(parameters, RSA_PSS_SALTLEN_DIGEST) != 1))
         return false;

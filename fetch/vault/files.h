@@ -82,14 +82,14 @@ files_problem files_visit(
         int folder, bool (*visit)(void *context, const char *name), void *context);
 
 /*
- * Takes the vault for an agent, for as long as the descriptor in *agent_lock is open. *is_taken: another
- * agent has it.
+ * Takes the vault for an agent, for as long as the descriptor in *agent_lock is open. *is_taken:
+ * another agent has it.
  */
 files_problem files_lock_for_agent(int folder, int *agent_lock, bool *is_taken);
 
 /*
- * Keeps other commands from changing the vault as a whole, as long as the folder is open. *is_taken:
- * one of them does already.
+ * Keeps other commands from changing the vault as a whole, as long as the folder is open.
+ * *is_taken: one of them does already.
  */
 files_problem files_lock_for_change(int folder, bool *is_taken);
 

@@ -2,6 +2,7 @@
 """Devices whose keys are imported into a PKCS#11 token, and sign there: SoftHSM's."""
 import datetime
 import re
+import signal
 import ssl
 import subprocess
 
@@ -62,6 +63,11 @@ def sign(machine, uri=URI):
     done = machine.run("openssl", "dgst", "-sha256", "-verify", uri, "-signature",
                        machine.directory / "signature", message)
     assert done.returncode == 0, done.stderr
+
+
+def use_agent(machine, token):
+    return machine.use_agent(
+        settings=machine.settings.read_text().replace("file:pin", f"file:{token.pin}"))
 
 
 def test_a_key_is_imported_once_and_signs_in_the_token(machine, cloud, token):
@@ -150,14 +156,13 @@ def test_a_key_that_is_not_rsa_is_not_imported(machine, token):
 
 
 def test_an_agent_signs_with_a_key_in_the_token_and_does_not_export_it(machine, cloud, token):
-    text = machine.settings.read_text().replace("file:pin", f"file:{token.pin}")
-    agent = machine.use_agent(settings=text)
+    agent = use_agent(machine, token)
     fetch(machine)
     sign(machine)
     answer = agent.ask(operation="export", uri=URI, timeout=60000)
     assert not answer["ok"] and answer["reason"] == "TOKEN", answer
     agent.kill()
-    agent.settings.write_text(text.replace(cloud.endpoint, "https://127.0.0.1:1"))
+    agent.settings.write_text(agent.settings.read_text().replace(cloud.endpoint, "https://127.0.0.1:1"))
     agent.start()
     sign(machine)
     assert len(cloud.calls()) == 1
@@ -171,8 +176,7 @@ def test_the_process_that_imported_a_key_has_no_private_number_in_its_memory(mac
     numbers = {name: number.to_bytes((number.bit_length() + 7) // 8, "big") for name, number in (
         ("d", private.d), ("p", private.p), ("q", private.q), ("dmp1", private.dmp1),
         ("dmq1", private.dmq1), ("iqmp", private.iqmp))}
-    agent = machine.use_agent(
-        settings=machine.settings.read_text().replace("file:pin", f"file:{token.pin}"))
+    agent = use_agent(machine, token)
     fetch(machine)
     assert secrets_in(agent.process, numbers) == set()
     sign(machine)
@@ -228,11 +232,175 @@ def test_an_import_that_fails_leaves_nothing_in_the_token(machine, cloud, token,
     sign(machine)
 
 
+CHAIN_URI = "aliyun-iot:a1X509chain/device-1"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_import_that_is_killed_at_any_object_is_made_again(machine, cloud, token, count):
+    token.be_faulty("killed", TOKEN_COUNT=str(count))
+    token.settings(devices="*/*")
+    assert machine.run(COMMAND, "show", CHAIN_URI).returncode == -signal.SIGKILL
+    token.settings(module_path=MODULE)
+    assert "certificates: 2" in fetch(machine, CHAIN_URI)
+    sign(machine, CHAIN_URI)
+    assert len(cloud.calls()) == 2
+    assert token.objects("privkey").count("Private Key Object") == 1
+    assert token.objects("cert").count("Certificate Object") == 2
+
+
+def test_many_devices_need_few_sessions(machine, token):
+    token.be_faulty("sessions", TOKEN_COUNT="3")
+    done = machine.run(BUILD / "tests/programs/fleet", "1", input="".join(
+        f"aliyun-iot:{PRODUCT}/device-{number}\n" for number in range(1, 9)))
+    assert "error" not in done.stdout, done.stdout
+
+
+def test_programs_with_copies_of_the_pin_that_import_at_once_do_not_harm_each_other(machine, token):
+    token.be_faulty("late")
+    second, copy = machine.directory / "second.conf", machine.directory / "second-pin"
+    copy.write_text(PIN)
+    copy.chmod(0o600)
+    second.write_text(machine.settings.read_text().replace("file:pin", f"file:{copy}"))
+    programs = [machine.start(COMMAND, "show", URI, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              environment={"ALIYUN_IOT_CONFIG": str(settings)})
+                for settings in (machine.settings, second)]
+    for program in programs:
+        output = program.communicate()
+        assert program.returncode == 0, output
+    fetch(machine)
+    sign(machine)
+
+
+def test_a_longer_chain_of_before_is_removed(machine, cloud, token):
+    fetch(machine)
+    file = machine.directory / "certificate.der"
+    token.tool("--read-object", "--type", "cert", "--id", ID, "--output-file", file)
+    token.tool("--delete-object", "--type", "privkey", "--id", ID)
+    token.tool("--write-object", file, "--type", "cert", "--id", ID, "--label", f"{DEVICE} 01")
+    assert "certificates: 1" in fetch(machine)
+    assert token.objects("cert").count("Certificate Object") == 1
+
+
+def test_what_others_have_under_the_id_is_passed_over(machine, cloud, token):
+    fetch(machine)
+    file = machine.directory / "certificate.der"
+    token.tool("--read-object", "--type", "cert", "--id", ID, "--output-file", file)
+    for label in ("A foreign one", "z foreign one", f"{DEVICE}0"):
+        token.tool("--write-object", file, "--type", "cert", "--id", ID, "--label", label)
+    token.tool("--keypairgen", "--key-type", "EC:prime256v1", "--id", ID, "--label", "foreign")
+    token.tool("--keypairgen", "--key-type", "rsa:2048", "--id", ID, "--label", "foreign")
+    assert "certificates: 1" in fetch(machine)
+    sign(machine)
+    assert len(cloud.calls()) == 1
+
+
+def test_a_certificate_of_another_key_is_replaced(machine, cloud, token):
+    token.settings(devices="*/*")
+    fetch(machine)
+    fetch(machine, f"aliyun-iot:{PRODUCT}/device-2")
+    other = vault_format.file_name(vault_format.names_of(
+        ("default", "cn-shanghai", "", PRODUCT, "device-2")))[:40]
+    file = machine.directory / "certificate.der"
+    token.tool("--read-object", "--type", "cert", "--id", other, "--output-file", file)
+    token.tool("--delete-object", "--type", "cert", "--id", ID)
+    token.tool("--write-object", file, "--type", "cert", "--id", ID, "--label", DEVICE)
+    fetch(machine)
+    sign(machine)
+    assert len(cloud.calls()) == 3
+    assert token.objects("privkey").count("Private Key Object") == 2
+
+
+def test_an_agent_signs_after_another_process_has_imported_the_key_anew(machine, cloud, token):
+    embedded = dict(machine.environment), machine.settings.read_text()
+    agent = use_agent(machine, token)
+    sign(machine)
+    settings = machine.settings.read_text()
+    token.tool("--delete-object", "--type", "privkey", "--id", ID)
+    machine.settings.write_text(embedded[1])
+    done = machine.run(COMMAND, "show", URI, environment=embedded[0])
+    assert done.returncode == 0, done.stderr
+    machine.settings.write_text(settings)
+    sign(machine)
+    assert agent.ask(operation="health")["ok"] and len(cloud.calls()) == 2
+
+
+def test_an_agent_signs_after_its_settings_were_read_again(machine, cloud, token):
+    agent = use_agent(machine, token)
+    sign(machine)
+    for _ in range(3):
+        assert agent.ask(operation="reload")["ok"]
+        sign(machine)
+    assert len(cloud.calls()) == 1
+
+
+def test_an_agent_that_is_given_another_token_imports_its_devices_there(machine, cloud, token):
+    agent = use_agent(machine, token)
+    sign(machine)
+    token.make("second")
+    agent.settings.write_text(agent.settings.read_text().replace("token=hsm", "token=second"))
+    assert agent.ask(operation="reload")["ok"]
+    done = machine.run(COMMAND, "show", URI)
+    # SoftHSM finds tokens only when it is initialized.
+    assert done.returncode == 0 or "no token in" in done.stderr, done.stderr
+    agent.kill()
+    agent.start()
+    sign(machine)
+    assert len(cloud.calls()) == 2
+
+
+def test_a_pin_that_was_corrected_is_tried(machine, token):
+    token.write_pin("9999")
+    agent = use_agent(machine, token)
+    for phrase in ("PIN incorrect", "so it is not tried again"):
+        assert phrase in machine.run(COMMAND, "show", URI).stderr
+    token.write_pin(PIN)
+    assert agent.ask(operation="reload")["ok"]
+    fetch(machine)
+    sign(machine)
+
+
+RESOLVE_IN_CHILDREN = """
+import ctypes, os, sys
+library = ctypes.CDLL(sys.argv[1])
+library.aliyun_iot_error_message.restype = ctypes.c_char_p
+def resolve():
+    identity, error = ctypes.c_void_p(), ctypes.c_void_p()
+    library.aliyun_iot_identity_resolve(None, sys.argv[2].encode(), ctypes.byref(identity), None,
+                                        ctypes.byref(error))
+    print(library.aliyun_iot_error_message(error).decode(), flush=True)
+resolve()
+for _ in range(3):
+    if os.fork() == 0:
+        resolve()
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_a_pin_that_was_refused_is_not_tried_again_by_children(machine, token):
+    calls = token.spy()
+    token.write_pin("9999")
+    library = BUILD / "fetch" / "libaliyun-iot.so.0"
+    done = machine.run("/usr/bin/python3", "-c", RESOLVE_IN_CHILDREN, library, URI)
+    assert done.stdout.count("PIN incorrect") == 1 and \
+        done.stdout.count("so it is not tried again") == 3, done.stdout + done.stderr
+    assert calls.read_text().count("C_Login") == 1
+
+
+@pytest.mark.parametrize("text, phrase", [("", "it is empty"), ("\n", "it is empty"),
+                                          ("56\0" + "78", "it has a NUL character")])
+def test_what_is_no_pin_is_not_tried(machine, token, text, phrase):
+    calls = token.spy()
+    token.write_pin(text)
+    done = machine.run(COMMAND, "show", URI)
+    assert done.returncode == 1 and phrase in done.stderr, done.stderr
+    assert "C_Login" not in calls.read_text()
+
+
 def test_a_token_that_is_away_does_not_sign_until_it_is_back(machine, cloud, token):
     removed = machine.directory / "removed"
     token.be_faulty("removed", TOKEN_FILE=str(removed))
-    agent = machine.use_agent(
-        settings=machine.settings.read_text().replace("file:pin", f"file:{token.pin}"))
+    agent = use_agent(machine, token)
     sign(machine)
     removed.touch()
     message = machine.directory / "message"

@@ -7,9 +7,14 @@
  *     no-key           it has no room for a private key
  *     no-certificate   it has no room for a certificate
  *     removed          it is away as long as the file exists that TOKEN_FILE names
+ *     killed           the process is killed before the object that TOKEN_COUNT counts is made
+ *     sessions         it has no more sessions at once than TOKEN_COUNT says
+ *     late             it takes a while to make an object
  *     slow             C_Login() makes that file, and returns when somebody has removed it
  */
 #include <dlfcn.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +23,15 @@
 
 #include <p11-kit/pkcs11.h>
 
-enum { ATTRIBUTES_MAX = 32 };
+enum { ATTRIBUTES_MAX = 32, LATE_US = 100 * 1000 };
 
 static CK_FUNCTION_LIST *real, faulty;
+static atomic_int created, sessions;
+
+static int count_of_test(void)
+{
+    return atoi(getenv("TOKEN_COUNT"));
+}
 
 static bool has_fault(const char *name)
 {
@@ -52,6 +63,10 @@ static CK_RV create_object(
             (has_fault("no-key") && is_of_class(attributes, count, CKO_PRIVATE_KEY)) ||
             (has_fault("no-certificate") && is_of_class(attributes, count, CKO_CERTIFICATE)))
         return CKR_DEVICE_MEMORY;
+    if (has_fault("killed") && ++created == count_of_test())
+        kill(getpid(), SIGKILL);
+    if (has_fault("late"))
+        usleep(LATE_US);
     memcpy(changed, attributes, count * sizeof(*attributes));
     if (has_fault("extractable"))
         change(changed, count, CKA_EXTRACTABLE, &yes);
@@ -65,6 +80,24 @@ static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OB
     if (has_fault("removed") && access(getenv("TOKEN_FILE"), F_OK) == 0)
         return CKR_DEVICE_REMOVED;
     return real->C_SignInit(session, mechanism, key);
+}
+
+static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTIFY notify,
+        CK_SESSION_HANDLE *session)
+{
+    CK_RV result;
+
+    if (has_fault("sessions") && sessions >= count_of_test())
+        return CKR_SESSION_COUNT;
+    result = real->C_OpenSession(slot, flags, application, notify, session);
+    sessions += result == CKR_OK;
+    return result;
+}
+
+static CK_RV close_session(CK_SESSION_HANDLE session)
+{
+    sessions--;
+    return real->C_CloseSession(session);
 }
 
 static CK_RV log_in(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR *pin, CK_ULONG size)
@@ -91,6 +124,8 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST 
     faulty.C_CreateObject = create_object;
     faulty.C_SignInit = sign_init;
     faulty.C_Login = log_in;
+    faulty.C_OpenSession = open_session;
+    faulty.C_CloseSession = close_session;
     *list = &faulty;
     return result;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vault/token/objects.h"
 
-#include <dlfcn.h>
 #include <endian.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,40 +15,29 @@
 #include "base/cryptography.h"
 #include "base/identity.h"
 
-enum { OBJECTS_MAX = 32 /* of one id */, LABEL_SIZE_MAX = 128, ATTRIBUTES_MAX = 20 };
+enum { VALUE_SIZE_MAX = 64 * 1024 };
 
-static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-
-static int fail(struct aliyun_iot_error **error, const char *what, CK_RV result)
+int objects_fail(struct aliyun_iot_error **error, const char *what, CK_RV result)
 {
     return error_set(
             error, ALIYUN_IOT_REASON_TOKEN, "the token %s: %s", what, p11_kit_strerror(result));
 }
 
-static CK_ATTRIBUTE attribute(CK_ATTRIBUTE_TYPE type, const void *value, size_t size)
+CK_ATTRIBUTE objects_attribute(CK_ATTRIBUTE_TYPE type, const void *value, size_t size)
 {
     return (CK_ATTRIBUTE){type, (void *)(uintptr_t)value, size};
 }
 
-int objects_open(const char *module_path, unsigned long slot_id, bool may_write,
-        struct objects *objects, struct aliyun_iot_error **error)
+int objects_open(const struct token_slot *slot, bool may_write, struct objects *objects,
+        struct aliyun_iot_error **error)
 {
-    CK_RV (*get_functions)(CK_FUNCTION_LIST * *functions) = NULL;
-    /* libp11 has loaded it before. */
-    void *module = dlopen(module_path, RTLD_LAZY | RTLD_LOCAL);
-    CK_RV result = CKR_FUNCTION_NOT_SUPPORTED;
+    CK_FLAGS flags = CKF_SERIAL_SESSION | (may_write ? CKF_RW_SESSION : 0);
+    CK_RV result;
 
-    *objects = (struct objects){.is_open = false};
-    if (module)
-        *(void **)&get_functions = dlsym(module, "C_GetFunctionList");
-    if (get_functions)
-        result = get_functions(&objects->functions);
-    if (result == CKR_OK)
-        result = objects->functions->C_OpenSession(slot_id,
-                CKF_SERIAL_SESSION | (may_write ? CKF_RW_SESSION : 0), NULL, NULL,
-                &objects->session);
+    *objects = (struct objects){.functions = slot->functions};
+    result = slot->functions->C_OpenSession(slot->id, flags, NULL, NULL, &objects->session);
     objects->is_open = result == CKR_OK;
-    return objects->is_open || fail(error, "gives no session", result);
+    return objects->is_open || objects_fail(error, "gives no session", result);
 }
 
 void objects_close(struct objects *objects)
@@ -58,36 +47,88 @@ void objects_close(struct objects *objects)
     objects->is_open = false;
 }
 
-/* Finds the objects of a class and id. Returns how many; -1 with *error set. */
-static int find(const struct objects *objects, CK_OBJECT_CLASS class, struct bytes id,
-        CK_OBJECT_HANDLE found[OBJECTS_MAX], struct aliyun_iot_error **error)
+/* Finds objects. Returns how many, OBJECTS_FOUND_MAX at most; -1 with *error set. */
+static int find(const struct objects *objects, CK_ATTRIBUTE *wanted, size_t count,
+        CK_OBJECT_HANDLE found[OBJECTS_FOUND_MAX], struct aliyun_iot_error **error)
 {
-    CK_ATTRIBUTE wanted[] = {
-            attribute(CKA_CLASS, &class, sizeof(class)), attribute(CKA_ID, id.at, id.left)};
-    CK_ULONG count = 0;
-    CK_RV result = objects->functions->C_FindObjectsInit(objects->session, wanted, 2);
+    CK_ULONG found_count = 0;
+    CK_RV result = objects->functions->C_FindObjectsInit(objects->session, wanted, count);
 
     if (result == CKR_OK) {
-        result = objects->functions->C_FindObjects(objects->session, found, OBJECTS_MAX, &count);
+        result = objects->functions->C_FindObjects(
+                objects->session, found, OBJECTS_FOUND_MAX, &found_count);
         objects->functions->C_FindObjectsFinal(objects->session);
     }
     if (result == CKR_OK)
-        return (int)count;
-    fail(error, "cannot look for objects", result);
+        return (int)found_count;
+    objects_fail(error, "cannot look for objects", result);
     return -1;
 }
 
+int objects_find_of_class(const struct objects *objects, CK_OBJECT_CLASS class,
+        const struct device_key *key, CK_OBJECT_HANDLE found[OBJECTS_FOUND_MAX],
+        struct aliyun_iot_error **error)
+{
+    CK_ATTRIBUTE wanted[] = {objects_attribute(CKA_CLASS, &class, sizeof(class)),
+            objects_attribute(CKA_ID, key->id, DEVICE_KEY_ID_SIZE)};
+
+    return find(objects, wanted, 2, found, error);
+}
+
+/* Whether the object that was found before is still the device's. Handles may be used again. */
+static bool has_id(
+        const struct objects *objects, const struct device_key *key, CK_OBJECT_HANDLE object)
+{
+    unsigned char id[DEVICE_KEY_ID_SIZE];
+    CK_ATTRIBUTE asked = objects_attribute(CKA_ID, id, sizeof(id));
+
+    return object != CK_INVALID_HANDLE &&
+           objects->functions->C_GetAttributeValue(objects->session, object, &asked, 1) == CKR_OK &&
+           asked.ulValueLen == sizeof(id) && memcmp(id, key->id, sizeof(id)) == 0;
+}
+
+int objects_find_key(const struct objects *objects, struct device_key *key, CK_OBJECT_HANDLE *found,
+        struct aliyun_iot_error **error)
+{
+    CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+    CK_KEY_TYPE type = CKK_RSA;
+    CK_OBJECT_HANDLE all[OBJECTS_FOUND_MAX];
+    const struct bytes modulus = device_key_modulus(key);
+    CK_ATTRIBUTE wanted[] = {objects_attribute(CKA_CLASS, &class, sizeof(class)),
+            objects_attribute(CKA_KEY_TYPE, &type, sizeof(type)),
+            objects_attribute(CKA_ID, key->id, DEVICE_KEY_ID_SIZE),
+            objects_attribute(CKA_MODULUS, modulus.at, modulus.left)};
+    int count;
+
+    *found = key->handle;
+    if (has_id(objects, key, *found))
+        return 1;
+    count = find(objects, wanted, 4, all, error);
+    if (count == 0)
+        error_set(error, ALIYUN_IOT_REASON_NOT_FOUND,
+                "the token does not sign for %s: it does not show its key; insert the token, or "
+                "restart the program if it was away meanwhile",
+                key->label);
+    if (count <= 0)
+        return 0;
+    /* If two programs with copies of the PIN have imported it at once, there are two of it. */
+    key->handle = *found = all[0];
+    return 1;
+}
+
 /* Reads an attribute into the buffer, in place of its content. */
-static CK_RV read_attribute(const struct objects *objects, CK_OBJECT_HANDLE object,
+CK_RV objects_read_attribute(const struct objects *objects, CK_OBJECT_HANDLE object,
         CK_ATTRIBUTE_TYPE type, BUF_MEM *value)
 {
-    CK_ATTRIBUTE wanted = attribute(type, NULL, 0);
+    CK_ATTRIBUTE wanted = objects_attribute(type, NULL, 0);
     CK_RV result = objects->functions->C_GetAttributeValue(objects->session, object, &wanted, 1);
 
     value->length = 0;
     if (result != CKR_OK)
         return result;
-    if (wanted.ulValueLen > 65536 || !BUF_MEM_grow(value, wanted.ulValueLen + 1))
+    if (wanted.ulValueLen > VALUE_SIZE_MAX)
+        return CKR_ATTRIBUTE_VALUE_INVALID;
+    if (!BUF_MEM_grow(value, wanted.ulValueLen + 1))
         return CKR_HOST_MEMORY;
     wanted.pValue = value->data;
     result = objects->functions->C_GetAttributeValue(objects->session, object, &wanted, 1);
@@ -96,9 +137,59 @@ static CK_RV read_attribute(const struct objects *objects, CK_OBJECT_HANDLE obje
     return result;
 }
 
+/* The label of a certificate: that of the leaf sorts first. */
+void objects_write_label(const struct device_key *key, size_t place, char label[OBJECTS_LABEL_SIZE])
+{
+    snprintf(label, OBJECTS_LABEL_SIZE, place ? "%s %02zu" : "%s", key->label, place);
+}
+
+/* Whether a label is that of the device's key, or of one of its certificates. */
+static bool is_label_of(const struct device_key *key, const BUF_MEM *label)
+{
+    size_t size = strlen(key->label);
+
+    return label->length >= size && memcmp(label->data, key->label, size) == 0 &&
+           (label->length == size || (label->length == size + 3 && label->data[size] == ' '));
+}
+
+/* Whether an object is the device's. A label that cannot be read is another's. */
+bool objects_is_own(const struct objects *objects, const struct device_key *key,
+        CK_OBJECT_HANDLE object, BUF_MEM *label)
+{
+    return objects_read_attribute(objects, object, CKA_LABEL, label) == CKR_OK &&
+           is_label_of(key, label);
+}
+
+static X509 *read_certificate(const struct objects *objects, const struct device_key *key,
+        CK_OBJECT_HANDLE object, struct aliyun_iot_error **error)
+{
+    CLEANUP(BUF_MEM_free) BUF_MEM *value = BUF_MEM_new();
+    OSSL_LIB_CTX *context = cryptography_context(error);
+    CLEANUP(X509_free) X509 *certificate = context ? X509_new_ex(context, NULL) : NULL;
+    const unsigned char *der;
+    CK_RV result;
+
+    if (!context)
+        return NULL;
+    if (!value || !certificate) {
+        error_set_out_of_memory(error);
+        return NULL;
+    }
+    result = objects_read_attribute(objects, object, CKA_VALUE, value);
+    der = (const unsigned char *)value->data;
+    if (result != CKR_OK && result != CKR_ATTRIBUTE_VALUE_INVALID)
+        objects_fail(error, "does not give a certificate", result);
+    else if (result != CKR_OK || !d2i_X509(&certificate, &der, (long)value->length))
+        error_set(error, ALIYUN_IOT_REASON_BAD_ANSWER,
+                "a certificate of %s in the token is damaged", key->label);
+    else
+        return take(certificate);
+    return NULL;
+}
+
 struct labelled {
-    char label[LABEL_SIZE_MAX];
-    X509 *certificate;
+    char label[OBJECTS_LABEL_SIZE];
+    CK_OBJECT_HANDLE object;
 };
 
 static int compare_labels(const void *left, const void *right)
@@ -106,198 +197,52 @@ static int compare_labels(const void *left, const void *right)
     return strcmp(((const struct labelled *)left)->label, ((const struct labelled *)right)->label);
 }
 
-static int read_certificate(const struct objects *objects, CK_OBJECT_HANDLE object,
-        struct labelled *labelled, struct aliyun_iot_error **error)
+/* Finds a device's certificates, in the order of their labels. Returns how many; -1 as find(). */
+static int find_certificates(const struct objects *objects, const struct device_key *key,
+        struct labelled certificates[OBJECTS_FOUND_MAX], struct aliyun_iot_error **error)
 {
-    CLEANUP(BUF_MEM_free) BUF_MEM *value = BUF_MEM_new();
-    OSSL_LIB_CTX *context = cryptography_context(error);
-    const unsigned char *der;
-    CK_RV result;
+    CLEANUP(BUF_MEM_free) BUF_MEM *label = BUF_MEM_new();
+    CK_OBJECT_HANDLE found[OBJECTS_FOUND_MAX];
+    int count = objects_find_of_class(objects, CKO_CERTIFICATE, key, found, error), own = 0;
 
-    if (!context)
-        return 0;
-    if (!value)
-        return error_set_out_of_memory(error);
-    result = read_attribute(objects, object, CKA_LABEL, value);
-    if (result == CKR_OK)
-        strncpy(labelled->label, value->data, LABEL_SIZE_MAX - 1);
-    if (result == CKR_OK)
-        result = read_attribute(objects, object, CKA_VALUE, value);
-    if (result != CKR_OK)
-        return fail(error, "does not give a certificate", result);
-    labelled->certificate = X509_new_ex(context, NULL);
-    if (!labelled->certificate)
-        return error_set_out_of_memory(error);
-    der = (const unsigned char *)value->data;
-    return d2i_X509(&labelled->certificate, &der, (long)value->length) != NULL ||
-           error_set_openssl(error, "a certificate in the token cannot be read");
+    if (!label) {
+        error_set_out_of_memory(error);
+        return -1;
+    }
+    for (int index = 0; index < count; index++)
+        if (objects_is_own(objects, key, found[index], label)) {
+            memcpy(certificates[own].label, label->data, label->length + 1);
+            certificates[own++].object = found[index];
+        }
+    qsort(certificates, (size_t)own, sizeof(*certificates), compare_labels);
+    return count < 0 ? -1 : own;
 }
 
-STACK_OF(X509) *objects_certificates(
-        const struct objects *objects, struct bytes id, struct aliyun_iot_error **error)
+STACK_OF(X509) *objects_certificates(const struct objects *objects, const struct device_key *key,
+        struct aliyun_iot_error **error)
 {
     CLEANUP(certificates_free) STACK_OF(X509) *certificates = sk_X509_new_null();
-    struct labelled all[OBJECTS_MAX] = {{.certificate = NULL}};
-    CK_OBJECT_HANDLE found[OBJECTS_MAX];
-    int count = find(objects, CKO_CERTIFICATE, id, found, error);
-    bool done = count >= 0 && certificates;
+    struct labelled all[OBJECTS_FOUND_MAX];
+    int count = find_certificates(objects, key, all, error);
 
-    for (int index = 0; done && index < count; index++)
-        done = read_certificate(objects, found[index], &all[index], error);
-    if (done && count > 0)
-        qsort(all, (size_t)count, sizeof(all[0]), compare_labels);
-    for (int index = 0; index < count; index++)
-        if (!done || !sk_X509_push(certificates, all[index].certificate)) {
-            X509_free(all[index].certificate);
-            done = false;
+    if (count < 0)
+        return NULL;
+    /* Without the leaf there are none: it is imported last. */
+    if (count > 0 && strcmp(all[0].label, key->label) != 0)
+        count = 0;
+    for (int index = 0; index < count; index++) {
+        CLEANUP(X509_free) X509 *certificate = NULL;
+
+        if (index > 0 && strcmp(all[index].label, all[index - 1].label) == 0)
+            continue;
+        certificate = read_certificate(objects, key, all[index].object, error);
+        if (!certificate)
+            return NULL;
+        if (!certificates || !sk_X509_push(certificates, certificate)) {
+            error_set_out_of_memory(error);
+            return NULL;
         }
-    return done ? take(certificates) : NULL;
-}
-
-int objects_import_certificate(const struct objects *objects, struct bytes id, const char *label,
-        X509 *certificate, struct aliyun_iot_error **error)
-{
-    CK_OBJECT_CLASS class = CKO_CERTIFICATE;
-    CK_CERTIFICATE_TYPE type = CKC_X_509;
-    unsigned char *der = NULL, *subject = NULL, *issuer = NULL, *serial = NULL;
-    int size = i2d_X509(certificate, &der);
-    int subject_size = i2d_X509_NAME(X509_get_subject_name(certificate), &subject);
-    int issuer_size = i2d_X509_NAME(X509_get_issuer_name(certificate), &issuer);
-    int serial_size = i2d_ASN1_INTEGER(X509_get0_serialNumber(certificate), &serial);
-    CK_OBJECT_HANDLE made;
-    CK_RV result = CKR_HOST_MEMORY;
-
-    if (size > 0 && subject_size > 0 && issuer_size > 0 && serial_size > 0) {
-        CK_ATTRIBUTE attributes[] = {attribute(CKA_CLASS, &class, sizeof(class)),
-                attribute(CKA_CERTIFICATE_TYPE, &type, sizeof(type)),
-                attribute(CKA_TOKEN, &yes, sizeof(yes)), attribute(CKA_PRIVATE, &no, sizeof(no)),
-                attribute(CKA_ID, id.at, id.left), attribute(CKA_LABEL, label, strlen(label)),
-                attribute(CKA_SUBJECT, subject, (size_t)subject_size),
-                attribute(CKA_ISSUER, issuer, (size_t)issuer_size),
-                attribute(CKA_SERIAL_NUMBER, serial, (size_t)serial_size),
-                attribute(CKA_VALUE, der, (size_t)size)};
-
-        result = objects->functions->C_CreateObject(
-                objects->session, attributes, sizeof(attributes) / sizeof(attributes[0]), &made);
+        certificate = NULL;
     }
-    OPENSSL_free(der);
-    OPENSSL_free(subject);
-    OPENSSL_free(issuer);
-    OPENSSL_free(serial);
-    return result == CKR_OK || fail(error, "does not take the device's certificate", result);
-}
-
-/* The parts of an RSA key, by OpenSSL and by PKCS#11. */
-static const struct {
-    const char *name;
-    CK_ATTRIBUTE_TYPE type;
-} parts[] = {
-        {OSSL_PKEY_PARAM_RSA_N, CKA_MODULUS},
-        {OSSL_PKEY_PARAM_RSA_E, CKA_PUBLIC_EXPONENT},
-        {OSSL_PKEY_PARAM_RSA_D, CKA_PRIVATE_EXPONENT},
-        {OSSL_PKEY_PARAM_RSA_FACTOR1, CKA_PRIME_1},
-        {OSSL_PKEY_PARAM_RSA_FACTOR2, CKA_PRIME_2},
-        {OSSL_PKEY_PARAM_RSA_EXPONENT1, CKA_EXPONENT_1},
-        {OSSL_PKEY_PARAM_RSA_EXPONENT2, CKA_EXPONENT_2},
-        {OSSL_PKEY_PARAM_RSA_COEFFICIENT1, CKA_COEFFICIENT},
-};
-
-enum { PARTS = sizeof(parts) / sizeof(parts[0]) };
-
-/* PKCS#11 has numbers with the most significant byte first, OpenSSL in the machine's order. */
-static bool copy_part(const OSSL_PARAM *parameters, size_t number, CK_ATTRIBUTE *part)
-{
-    const OSSL_PARAM *parameter = OSSL_PARAM_locate_const(parameters, parts[number].name);
-    const unsigned char *from = parameter ? parameter->data : NULL;
-    size_t size = parameter ? parameter->data_size : 0;
-    unsigned char *copy = size > 0 ? OPENSSL_malloc(size) : NULL;
-
-    if (!copy)
-        return false;
-    for (size_t index = 0; index < size; index++)
-        copy[index] = htobe16(1) == 1 ? from[index] : from[size - 1 - index];
-    *part = attribute(parts[number].type, copy, size);
-    return true;
-}
-
-int objects_import_key(const struct objects *objects, struct bytes id, const char *label,
-        const OSSL_PARAM *parameters, struct aliyun_iot_error **error)
-{
-    CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
-    CK_KEY_TYPE type = CKK_RSA;
-    CK_ATTRIBUTE attributes[PARTS + ATTRIBUTES_MAX];
-    const CK_ATTRIBUTE common[] = {attribute(CKA_CLASS, &class, sizeof(class)),
-            attribute(CKA_KEY_TYPE, &type, sizeof(type)), attribute(CKA_TOKEN, &yes, sizeof(yes)),
-            attribute(CKA_PRIVATE, &yes, sizeof(yes)), attribute(CKA_SENSITIVE, &yes, sizeof(yes)),
-            attribute(CKA_EXTRACTABLE, &no, sizeof(no)), attribute(CKA_SIGN, &yes, sizeof(yes)),
-            attribute(CKA_ID, id.at, id.left), attribute(CKA_LABEL, label, strlen(label))};
-    size_t count = 0;
-    CK_OBJECT_HANDLE made;
-    CK_RV result = CKR_HOST_MEMORY;
-
-    while (count < PARTS && copy_part(parameters, count, &attributes[count]))
-        count++;
-    if (count == PARTS) {
-        memcpy(attributes + PARTS, common, sizeof(common));
-        result = objects->functions->C_CreateObject(
-                objects->session, attributes, PARTS + sizeof(common) / sizeof(common[0]), &made);
-    }
-    for (size_t index = 0; index < count; index++)
-        OPENSSL_clear_free(attributes[index].pValue, attributes[index].ulValueLen);
-    return result == CKR_OK || fail(error, "does not take the device's key", result);
-}
-
-static int check_attribute(const struct objects *objects, CK_OBJECT_HANDLE key,
-        CK_ATTRIBUTE_TYPE type, CK_BBOOL wanted, const char *name, struct aliyun_iot_error **error)
-{
-    CK_BBOOL value = !wanted;
-    CK_ATTRIBUTE asked = attribute(type, &value, sizeof(value));
-    CK_RV result = objects->functions->C_GetAttributeValue(objects->session, key, &asked, 1);
-
-    if (result != CKR_OK)
-        return fail(error, "does not say whether the key may leave it", result);
-    return value == wanted ||
-           error_set(error, ALIYUN_IOT_REASON_TOKEN,
-                   "the token did not keep the device's key to itself: it made %s %s, and the key "
-                   "was removed from it again; use another token",
-                   name, wanted ? "false" : "true");
-}
-
-int objects_check_key(
-        const struct objects *objects, struct bytes id, struct aliyun_iot_error **error)
-{
-    CK_OBJECT_HANDLE found[OBJECTS_MAX];
-    int count = find(objects, CKO_PRIVATE_KEY, id, found, error);
-
-    if (count == 0)
-        error_set(error, ALIYUN_IOT_REASON_TOKEN, "the token did not keep the device's key");
-    for (int index = 0; index < count; index++)
-        if (!check_attribute(
-                    objects, found[index], CKA_SENSITIVE, CK_TRUE, "CKA_SENSITIVE", error) ||
-                !check_attribute(
-                        objects, found[index], CKA_EXTRACTABLE, CK_FALSE, "CKA_EXTRACTABLE", error))
-            return 0;
-    return count > 0;
-}
-
-bool objects_are_whole(const struct objects *objects, struct bytes id)
-{
-    CK_OBJECT_HANDLE found[OBJECTS_MAX];
-
-    /* The certificates are imported last, and the leaf is the first of them. */
-    return find(objects, CKO_PRIVATE_KEY, id, found, NULL) > 0 &&
-           find(objects, CKO_CERTIFICATE, id, found, NULL) > 0;
-}
-
-void objects_remove(const struct objects *objects, struct bytes id)
-{
-    static const CK_OBJECT_CLASS classes[] = {CKO_PRIVATE_KEY, CKO_CERTIFICATE};
-
-    for (size_t class = 0; class < sizeof(classes) / sizeof(classes[0]); class ++) {
-        CK_OBJECT_HANDLE found[OBJECTS_MAX];
-        int count = find(objects, classes[class], id, found, NULL);
-
-        for (int index = 0; index < count; index++)
-            objects->functions->C_DestroyObject(objects->session, found[index]);
-    }
+    return take(certificates);
 }

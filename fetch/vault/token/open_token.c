@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vault/token/open_token.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,22 +15,26 @@
 #include "vault/token/pin.h"
 #include "vault/token/token_uri.h"
 
-enum { TOKEN_ID_SIZE_MAX = 64 };
-
 struct open_token {
     char *module_path, *uri;
-    unsigned char id[TOKEN_ID_SIZE_MAX]; /* of the key; empty: the URI names the key */
-    size_t id_size;
-    EVP_PKEY *key; /* NULL: not found yet */
+    EVP_PKEY *key; /* that the URI names; NULL: not found yet */
     PKCS11_CTX *context;
-    PKCS11_SLOT *slots, *slot; /* all of them, and the token's */
+    CK_FUNCTION_LIST *functions; /* the same module's, for what libp11 cannot do */
+    PKCS11_SLOT *slots, *slot;   /* all of them, and the token's */
     unsigned slot_count;
-    const char *section; /* of the settings that name its PIN */
-    bool was_refused;    /* that PIN */
     struct open_token *next;
 };
 
+/* A PIN that a token refused. */
+struct refusal {
+    char *module_path;
+    unsigned long slot_id;
+    struct stat pin_file;
+    struct refusal *next;
+};
+
 static struct open_token *tokens;
+static struct refusal *refusals; /* a child of fork() keeps them: the token counts for all */
 
 /* Held for as long as a token takes to answer, so fork() must not wait for it. */
 static pthread_mutex_t busy = PTHREAD_MUTEX_INITIALIZER;
@@ -68,26 +73,20 @@ static const char *setting_or(const char *setting, const char *of_uri)
     return setting ? setting : of_uri;
 }
 
-static bool is_of(const struct open_token *token, const char *uri, struct bytes id)
-{
-    return strcmp(token->uri, uri) == 0 && token->id_size == id.left &&
-           (id.left == 0 || memcmp(token->id, id.at, id.left) == 0);
-}
-
-static struct open_token *find_open(const char *module_path, const char *uri, struct bytes id)
+static struct open_token *find_open(const char *module_path, const char *uri)
 {
     struct open_token *token = tokens;
 
-    while (token && !(is_of(token, uri, id) && strcmp(token->module_path, module_path) == 0))
+    while (token && (strcmp(token->module_path, module_path) != 0 || strcmp(token->uri, uri) != 0))
         token = token->next;
     return token;
 }
 
 /* An entry of the list, which is not open yet. */
 static struct open_token *add(
-        const char *module_path, const char *uri, struct bytes id, struct aliyun_iot_error **error)
+        const char *module_path, const char *uri, struct aliyun_iot_error **error)
 {
-    struct open_token *token = id.left <= TOKEN_ID_SIZE_MAX ? calloc(1, sizeof(*token)) : NULL;
+    struct open_token *token = calloc(1, sizeof(*token));
 
     if (token) {
         token->module_path = strdup(module_path);
@@ -102,28 +101,41 @@ static struct open_token *add(
         error_set_out_of_memory(error);
         return NULL;
     }
-    token->id_size = id.left;
-    if (id.left > 0)
-        memcpy(token->id, id.at, id.left);
     token->next = tokens;
     tokens = token;
     return token;
 }
 
+/* libp11 has the module loaded, so it stays. */
+static CK_FUNCTION_LIST *find_functions(const char *module_path)
+{
+    CK_RV (*get_functions)(CK_FUNCTION_LIST * *functions) = NULL;
+    CK_FUNCTION_LIST *functions = NULL;
+    void *module = dlopen(module_path, RTLD_LAZY | RTLD_LOCAL);
+
+    if (module)
+        *(void **)&get_functions = dlsym(module, "C_GetFunctionList");
+    return get_functions && get_functions(&functions) == CKR_OK ? functions : NULL;
+}
+
 static int load_module(struct open_token *token, struct aliyun_iot_error **error)
 {
+    PKCS11_CTX *context;
+
     if (token->context)
         return 1;
-    token->context = PKCS11_CTX_new();
-    if (!token->context)
+    context = PKCS11_CTX_new();
+    if (!context)
         return error_set_out_of_memory(error);
-    if (PKCS11_CTX_load(token->context, token->module_path) == 0)
+    if (PKCS11_CTX_load(context, token->module_path) == 0 &&
+            (token->functions = find_functions(token->module_path))) {
+        token->context = context;
         return 1;
+    }
     error_set(error, ALIYUN_IOT_REASON_TOKEN,
             "the PKCS#11 module %.300s cannot be loaded or refuses: %s; check module-path",
             token->module_path, reason());
-    PKCS11_CTX_free(token->context);
-    token->context = NULL;
+    PKCS11_CTX_free(context);
     return 0;
 }
 
@@ -169,62 +181,64 @@ static bool is_about_pin(int code)
            code == CKR_PIN_EXPIRED || code == CKR_PIN_LOCKED;
 }
 
-/* Each key has an entry of its own, but a token counts wrong PINs for all of them. */
-static bool was_refused(const struct open_token *token)
+static bool is_same_file(const struct stat *left, const struct stat *right)
 {
-    for (const struct open_token *other = tokens; other; other = other->next)
-        if (other->was_refused && other->slot &&
-                strcmp(other->module_path, token->module_path) == 0 &&
-                strcmp(other->section, token->section) == 0 &&
-                PKCS11_get_slotid_from_slot(other->slot) ==
-                        PKCS11_get_slotid_from_slot(token->slot))
+    return left->st_dev == right->st_dev && left->st_ino == right->st_ino &&
+           left->st_mtim.tv_sec == right->st_mtim.tv_sec &&
+           left->st_mtim.tv_nsec == right->st_mtim.tv_nsec;
+}
+
+static bool was_refused(const struct open_token *token, const struct stat *pin_file)
+{
+    for (const struct refusal *refusal = refusals; refusal; refusal = refusal->next)
+        if (refusal->slot_id == PKCS11_get_slotid_from_slot(token->slot) &&
+                strcmp(refusal->module_path, token->module_path) == 0 &&
+                is_same_file(&refusal->pin_file, pin_file))
             return true;
     return false;
+}
+
+/* Without memory, the PIN may be tried once more. */
+static void remember_refusal(const struct open_token *token, const struct stat *pin_file)
+{
+    struct refusal *refusal = calloc(1, sizeof(*refusal));
+
+    if (!refusal)
+        return;
+    *refusal = (struct refusal){.module_path = strdup(token->module_path),
+            .slot_id = PKCS11_get_slotid_from_slot(token->slot),
+            .pin_file = *pin_file,
+            .next = refusals};
+    if (refusal->module_path)
+        refusals = refusal;
+    else
+        free(refusal);
 }
 
 static int log_in(struct open_token *token, const struct token_place *place,
         const struct token_uri *uri, struct aliyun_iot_error **error)
 {
     CLEANUP(BUF_MEM_free) BUF_MEM *pin = BUF_MEM_new();
-    int logged_in = 0;
+    struct stat pin_file;
+    bool is_refused;
 
-    if (PKCS11_is_logged_in(token->slot, 0, &logged_in) == 0 && logged_in)
-        return 1;
-    token->section = place->section;
-    if (was_refused(token))
-        return error_set(error, ALIYUN_IOT_REASON_TOKEN,
-                "the token refused its PIN before, so it is not tried again; correct the PIN, and "
-                "restart the program");
     if (!pin)
         return error_set_out_of_memory(error);
-    if (!token_pin_read(place, uri, pin, error))
+    if (!token_pin_read(place, uri, pin, &pin_file, error))
         return 0;
+    if (was_refused(token, &pin_file))
+        return error_set(error, ALIYUN_IOT_REASON_TOKEN,
+                "the token refused its PIN before, so it is not tried again; correct the PIN in "
+                "its file");
     if (PKCS11_login(token->slot, 0, pin->data) == 0)
         return 1;
-    token->was_refused = is_about_pin(ERR_GET_REASON(ERR_peek_last_error()));
+    is_refused = is_about_pin(ERR_GET_REASON(ERR_peek_last_error()));
+    if (is_refused)
+        remember_refusal(token, &pin_file);
     return error_set(error, ALIYUN_IOT_REASON_TOKEN,
-            token->was_refused ? "the token refuses the PIN of pin-source: %s"
-                               : "the token cannot be logged in to: %s",
+            is_refused ? "the token refuses the PIN of pin-source: %s"
+                       : "the token cannot be logged in to: %s",
             reason());
-}
-
-static bool is_wanted(
-        const struct open_token *token, const struct token_uri *uri, const PKCS11_KEY *key)
-{
-    return token->id_size > 0 ? key->id_len == token->id_size &&
-                                        memcmp(key->id, token->id, token->id_size) == 0
-                              : token_uri_matches_key(uri, key);
-}
-
-static int refuse_key(
-        const struct open_token *token, bool is_found, struct aliyun_iot_error **error)
-{
-    if (is_found)
-        return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
-                "the key %.300s is no RSA key; use one", token->uri);
-    return error_set(error,
-            token->id_size > 0 ? ALIYUN_IOT_REASON_NOT_FOUND : ALIYUN_IOT_REASON_BAD_SETTINGS,
-            "no private key fits %.300s", token->uri);
 }
 
 static EVP_PKEY *find_key(
@@ -239,7 +253,7 @@ static EVP_PKEY *find_key(
         return NULL;
     }
     for (unsigned index = 0; index < count; index++) {
-        if (!is_wanted(token, uri, &keys[index]))
+        if (!token_uri_matches_key(uri, &keys[index]))
             continue;
         if (found) {
             error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
@@ -255,30 +269,10 @@ static EVP_PKEY *find_key(
         return key;
     }
     EVP_PKEY_free(key);
-    refuse_key(token, found != NULL, error);
+    error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
+            found ? "the key %.300s is no RSA key; use one" : "no private key fits %.300s",
+            token->uri);
     return NULL;
-}
-
-/* The token, with the process logged in. With the lock held. NULL with *error set. */
-static struct open_token *open_token(const struct token_place *place, const struct token_uri *uri,
-        struct bytes id, struct aliyun_iot_error **error)
-{
-    const char *module_path = setting_or(place->module_path, token_uri_module_path(uri));
-    struct open_token *token;
-
-    if (!module_path) {
-        error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
-                "the token's PKCS#11 module is not known: set module-path in section [%s]",
-                place->section);
-        return NULL;
-    }
-    token = find_open(module_path, place->uri, id);
-    if (!token)
-        token = add(module_path, place->uri, id, error);
-    return token && load_module(token, error) && find_slot(token, uri, error) &&
-                           log_in(token, place, uri, error)
-                   ? token
-                   : NULL;
 }
 
 static void lock_tokens(void)
@@ -289,38 +283,56 @@ static void lock_tokens(void)
     pthread_mutex_lock(&busy);
 }
 
-/* The key that was found before; NULL: none. With the lock held. */
-static EVP_PKEY *find_open_key(
-        const struct token_place *place, const struct token_uri *uri, struct bytes id)
+static bool is_logged_in(const struct open_token *token)
 {
-    const char *module_path = setting_or(place->module_path, token_uri_module_path(uri));
-    const struct open_token *token = module_path ? find_open(module_path, place->uri, id) : NULL;
+    int logged_in = 0;
 
-    return token ? token->key : NULL;
+    return token->slot && PKCS11_is_logged_in(token->slot, 0, &logged_in) == 0 && logged_in;
 }
 
-static EVP_PKEY *search_key(const struct token_place *place, const struct token_uri *uri,
-        struct bytes id, struct aliyun_iot_error **error)
+static int open_and_log_in(struct open_token *token, const struct token_place *place,
+        const struct token_uri *uri, struct aliyun_iot_error **error)
 {
     FILES_CLEANUP int turn = token_take_turn(place, uri, error);
-    struct open_token *token = turn >= 0 ? open_token(place, uri, id, error) : NULL;
 
-    return token ? find_key(token, uri, error) : NULL;
+    return turn >= 0 && load_module(token, error) && find_slot(token, uri, error) &&
+           (is_logged_in(token) || log_in(token, place, uri, error));
 }
 
-EVP_PKEY *open_token_key(
-        const struct token_place *place, struct bytes id, struct aliyun_iot_error **error)
+/* The token, with the process logged in. With the lock held. NULL with *error set. */
+static struct open_token *open_token(const struct token_place *place, const struct token_uri *uri,
+        struct aliyun_iot_error **error)
+{
+    const char *module_path = setting_or(place->module_path, token_uri_module_path(uri));
+    struct open_token *token;
+
+    if (!module_path) {
+        error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS,
+                "the token's PKCS#11 module is not known: set module-path in section [%s]",
+                place->section);
+        return NULL;
+    }
+    token = find_open(module_path, place->uri);
+    if (!token)
+        token = add(module_path, place->uri, error);
+    if (!token || is_logged_in(token) || open_and_log_in(token, place, uri, error))
+        return token;
+    return NULL;
+}
+
+EVP_PKEY *open_token_key(const struct token_place *place, struct aliyun_iot_error **error)
 {
     CLEANUP(token_uri_free) struct token_uri *uri = token_uri_parse(place->uri, error);
-    EVP_PKEY *key;
+    struct open_token *token;
+    EVP_PKEY *key = NULL;
 
     if (!uri)
         return NULL;
     ERR_set_mark();
     lock_tokens();
-    key = find_open_key(place, uri, id);
-    if (!key)
-        key = search_key(place, uri, id, error);
+    token = open_token(place, uri, error);
+    if (token)
+        key = token->key ? token->key : find_key(token, uri, error);
     if (key)
         EVP_PKEY_up_ref(key);
     pthread_mutex_unlock(&busy);
@@ -328,41 +340,30 @@ EVP_PKEY *open_token_key(
     return key;
 }
 
-void open_token_forget(const struct token_place *place, struct bytes id)
+int open_token_log_in(
+        const struct token_place *place, struct token_slot *slot, struct aliyun_iot_error **error)
 {
-    lock_tokens();
-    for (struct open_token *token = tokens; token; token = token->next) {
-        if (!is_of(token, place->uri, id))
-            continue;
-        EVP_PKEY_free(token->key);
-        token->key = NULL;
-        /* libp11 may remember the old key in there. What it has is left: see open_token.h. */
-        token->context = NULL;
-        token->slots = NULL;
-        token->slot = NULL;
-    }
-    pthread_mutex_unlock(&busy);
-}
+    CLEANUP(token_uri_free) struct token_uri *uri = NULL;
+    const struct open_token *token;
 
-int open_token_use(const struct token_place *place, struct bytes id,
-        int (*use)(void *context, const char *module_path, unsigned long slot_id,
-                struct aliyun_iot_error **error),
-        void *context, struct aliyun_iot_error **error)
-{
-    CLEANUP(token_uri_free) struct token_uri *uri = token_uri_parse(place->uri, error);
-    FILES_CLEANUP int turn = -1;
-    struct open_token *token;
-    int done = 0;
-
-    if (!uri)
-        return 0;
     ERR_set_mark();
     lock_tokens();
-    turn = token_take_turn(place, uri, error);
-    token = turn >= 0 ? open_token(place, uri, id, error) : NULL;
+    /* For each signature, so without looking at the URI if it can be. */
+    token = place->module_path ? find_open(place->module_path, place->uri) : NULL;
+    if (!token || !is_logged_in(token)) {
+        uri = token_uri_parse(place->uri, error);
+        token = uri ? open_token(place, uri, error) : NULL;
+    }
     if (token)
-        done = use(context, token->module_path, PKCS11_get_slotid_from_slot(token->slot), error);
+        *slot = (struct token_slot){token->functions, PKCS11_get_slotid_from_slot(token->slot)};
     pthread_mutex_unlock(&busy);
     ERR_pop_to_mark();
-    return done;
+    return token != NULL;
+}
+
+int open_token_take_turn(const struct token_place *place, struct aliyun_iot_error **error)
+{
+    CLEANUP(token_uri_free) struct token_uri *uri = token_uri_parse(place->uri, error);
+
+    return uri ? token_take_turn(place, uri, error) : -1;
 }

@@ -4,38 +4,40 @@
  * libp11 closes all of a process's sessions with it, and finalizes the PKCS#11 module, when it lets
  * go of it: and the program may use the same module for itself. A child of fork() opens its own.
  *
- * Each key that is used has libp11's structures to itself: in versions before 0.4.19, listing keys
- * again frees what earlier keys point to.
+ * A PIN that was refused is not tried again by this process or its children until its file changes,
+ * since tokens lock themselves after some wrong ones. Thread-safe: one thread at a time, the others
+ * wait.
  */
 #ifndef OPEN_TOKEN_H
 #define OPEN_TOKEN_H
 
 #include <openssl/evp.h>
 
-#include "base/bytes.h"
+#include <p11-kit/pkcs11.h>
+
 #include "base/error.h"
 #include "base/token_place.h"
 
+/* Where a token is. The functions live as long as the process. */
+struct token_slot {
+    CK_FUNCTION_LIST *functions;
+    unsigned long id;
+};
+
 /*
  * The private key of an RSA pair that a URI names, with its public half, to be freed with
- * EVP_PKEY_free(). id: the key's CKA_ID; empty: the URI names the key itself. Blocks. One thread at
- * a time: the others wait. NULL with *error set (BAD_SETTINGS or TOKEN; for an id, NOT_FOUND: there
- * is no such key). A PIN that was refused is not tried again by this process, since tokens lock
- * themselves after some wrong ones.
+ * EVP_PKEY_free(). Blocks. NULL with *error set (BAD_SETTINGS or TOKEN).
  */
-EVP_PKEY *open_token_key(
-        const struct token_place *place, struct bytes id, struct aliyun_iot_error **error);
+EVP_PKEY *open_token_key(const struct token_place *place, struct aliyun_iot_error **error);
 
-/* Forgets the key of an id, which was replaced in the token. */
-void open_token_forget(const struct token_place *place, struct bytes id);
+/* Finds the token, and logs in if the process is not. Returns 1; or 0 with *error set. Blocks. */
+int open_token_log_in(
+        const struct token_place *place, struct token_slot *slot, struct aliyun_iot_error **error);
 
 /*
- * Calls use for the slot of the token, in which the process is logged in, as long as no other
- * thread uses a token. Returns what use returns; or 0 with *error set.
+ * Keeps other processes from importing into the token, see pin.h. Returns a descriptor, whose
+ * closing ends that; or -1 with *error set. Blocks.
  */
-int open_token_use(const struct token_place *place, struct bytes id,
-        int (*use)(void *context, const char *module_path, unsigned long slot_id,
-                struct aliyun_iot_error **error),
-        void *context, struct aliyun_iot_error **error);
+int open_token_take_turn(const struct token_place *place, struct aliyun_iot_error **error);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/deadline.h"
 #include "base/process.h"
+#include "vault/files.h"
 #include "vault/secret_file.h"
 
 enum {
@@ -37,14 +38,26 @@ static const char *find_pin(const struct token_place *place, const struct token_
 }
 
 int token_pin_read(const struct token_place *place, const struct token_uri *uri, BUF_MEM *pin,
-        struct aliyun_iot_error **error)
+        struct stat *file, struct aliyun_iot_error **error)
 {
     const char *source = find_pin(place, uri, error);
+    FILES_CLEANUP int descriptor = source ? secret_file_open(source, whose_pin, error) : -1;
+    size_t size;
 
-    if (!source || !secret_file_read(source, whose_pin, PIN_SIZE_MAX, pin, error))
+    if (descriptor < 0)
         return 0;
-    pin->data[strcspn(pin->data, "\r\n")] = '\0';
-    return 1;
+    if (fstat(descriptor, file) != 0)
+        return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "%s, %.300s: %s", whose_pin, source,
+                strerror(errno));
+    if (!secret_file_read(source, whose_pin, PIN_SIZE_MAX, pin, error))
+        return 0;
+    size = strcspn(pin->data, "\r\n");
+    if (size > 0 && !memchr(pin->data, '\0', pin->length)) {
+        pin->data[size] = '\0';
+        return 1;
+    }
+    return error_set(error, ALIYUN_IOT_REASON_BAD_SETTINGS, "%s, %.300s: %s", whose_pin, source,
+            size > 0 ? "it has a NUL character" : "it is empty");
 }
 
 int token_take_turn(const struct token_place *place, const struct token_uri *uri,

@@ -3,6 +3,8 @@
 #ifndef PIN_H
 #define PIN_H
 
+#include <sys/stat.h>
+
 #include <openssl/buffer.h>
 
 #include "base/error.h"
@@ -10,11 +12,12 @@
 #include "vault/token/token_uri.h"
 
 /*
- * Reads the PIN into *pin, as a string. In its file, it ends before a line break. Returns 1; or 0
- * with *error set.
+ * Reads the PIN into *pin, as a string. In its file, it ends before a line break. *file: what the
+ * file was then, so that a PIN that was corrected is known to be another one. Returns 1; or 0 with
+ * *error set.
  */
 int token_pin_read(const struct token_place *place, const struct token_uri *uri, BUF_MEM *pin,
-        struct aliyun_iot_error **error);
+        struct stat *file, struct aliyun_iot_error **error);
 
 /*
  * Processes take turns, so that they do not import one device's key twice; and SoftHSM does not see

@@ -38,9 +38,6 @@ static bool decrypt(EVP_PKEY *pair, struct bytes in, unsigned char *out, size_t 
 #endif
 }
 
-/* The URI names the key by itself. */
-static const struct bytes whole_uri = {NULL, 0};
-
 static int fail(const char *what, const char *uri, struct aliyun_iot_error **error)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
@@ -53,7 +50,7 @@ static int wrap(const struct settings *settings, const char *uri, struct bytes k
         BUF_MEM *wrapped, struct aliyun_iot_error **error)
 {
     const struct token_place place = token_place_of_vault(settings, uri);
-    CLEANUP(EVP_PKEY_free) EVP_PKEY *pair = open_token_key(&place, whole_uri, error);
+    CLEANUP(EVP_PKEY_free) EVP_PKEY *pair = open_token_key(&place, error);
     CLEANUP(EVP_PKEY_CTX_free) EVP_PKEY_CTX *operation = NULL;
     size_t size = pair ? (size_t)EVP_PKEY_get_size(pair) : 0;
     int done;
@@ -79,7 +76,7 @@ static int unwrap(const struct settings *settings, const char *uri, struct bytes
         BUF_MEM *key, struct aliyun_iot_error **error)
 {
     const struct token_place place = token_place_of_vault(settings, uri);
-    CLEANUP(EVP_PKEY_free) EVP_PKEY *pair = open_token_key(&place, whole_uri, error);
+    CLEANUP(EVP_PKEY_free) EVP_PKEY *pair = open_token_key(&place, error);
     size_t size = pair ? (size_t)EVP_PKEY_get_size(pair) : 0;
     int done;
 
