@@ -193,9 +193,11 @@ def expired_certificate_like(der):
                 serialization.Encoding.DER)
 
 
+@pytest.mark.parametrize("reissue", [False, True], ids=["same key", "new key"])
 def test_a_certificate_that_has_expired_in_the_token_is_fetched_and_imported_again(
-        machine, cloud, token):
+        machine, cloud, token, reissue):
     fetch(machine)
+    cloud.control("POST", f"/device/{PRODUCT}/device-1", {"reissue": reissue})
     file = machine.directory / "certificate.der"
     token.tool("--read-object", "--type", "cert", "--id", ID, "--output-file", file)
     file.write_bytes(expired_certificate_like(file.read_bytes()))

@@ -70,6 +70,7 @@ static int find_modulus(struct device_key *key, const X509 *leaf, struct aliyun_
     if (!BUF_MEM_grow(key->modulus, (size_t)BN_num_bytes(modulus)))
         return error_set_out_of_memory(error);
     BN_bn2bin(modulus, (unsigned char *)key->modulus->data);
+    key->handle = 0;
     return 1;
 }
 
